@@ -1,0 +1,444 @@
+/** The canonical gRPC status names Signet answers with. HTTP statuses and exit codes derive from these. */
+export type GrpcStatus =
+  | "CANCELLED"
+  | "INVALID_ARGUMENT"
+  | "DEADLINE_EXCEEDED"
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "PERMISSION_DENIED"
+  | "RESOURCE_EXHAUSTED"
+  | "FAILED_PRECONDITION"
+  | "OUT_OF_RANGE"
+  | "UNIMPLEMENTED"
+  | "INTERNAL"
+  | "UNAVAILABLE"
+  | "UNAUTHENTICATED";
+
+/** 1 failed, 2 usage or configuration, 3 refused by license or verification. */
+export type ExitCode = 1 | 2 | 3;
+
+interface CatalogueEntry {
+  readonly status: GrpcStatus;
+  readonly exit: ExitCode;
+  /** One sentence: what happened. */
+  readonly meaning: string;
+  /** One sentence: what the reader can do about it. */
+  readonly next: string;
+}
+
+const refused = { status: "FAILED_PRECONDITION", exit: 3 } as const;
+const usage = { status: "INVALID_ARGUMENT", exit: 2 } as const;
+
+/** Every failure Signet can report. Codes are stable: they may be added, never renamed or reused. */
+export const errorCatalogue = {
+  // Usage, configuration and files
+  USAGE: { ...usage, meaning: "A command was called with wrong words.", next: "Read the command's --help." },
+  CONFIG_INVALID: {
+    ...usage,
+    meaning: "The configuration has an unknown key or a wrong value.",
+    next: "Correct the key the message names; docs/reference/config.md lists them all.",
+  },
+  FILE_UNREADABLE: {
+    ...usage,
+    meaning: "A file could not be read.",
+    next: "Check the path and its permissions.",
+  },
+  FILE_EXISTS: {
+    ...usage,
+    meaning: "A file that must not be overwritten is already there.",
+    next: "Choose another path, or move the old file away yourself.",
+  },
+  ADDRESS_IN_USE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The address to listen on is taken.",
+    next: "Stop the other program or choose another address with --listen.",
+  },
+  INSECURE_LISTEN: {
+    ...usage,
+    meaning: "Plaintext was asked for on an address that other machines can reach.",
+    next: "Configure tls, listen on a loopback address, or set insecure: true if a proxy in front does TLS.",
+  },
+  UNREACHABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The server could not be reached.",
+    next: "Check that `signet serve` runs and that --server names its address.",
+  },
+
+  // The host
+  HOST_KEY_MISSING: {
+    ...refused,
+    meaning: "This host has no key yet.",
+    next: "Run `signet host request` and send the request to your vendor.",
+  },
+  HOST_KEY_UNSAFE: {
+    ...refused,
+    meaning: "The host's private key can be read by other users.",
+    next: "Run chmod 600 on the file; if others may have read it, make a new key and ask for a new license.",
+  },
+  HOST_KEY_INVALID: { ...refused, meaning: "The host's key file is damaged.", next: "Restore it from a backup." },
+  REQUEST_INVALID: {
+    ...refused,
+    meaning: "A host request is damaged, or not signed by the host key inside it.",
+    next: "Make it again on the host with `signet host request`.",
+  },
+  HOST_WEAK: {
+    ...refused,
+    meaning: "The host shows too little of its hardware to be told apart from a copy.",
+    next: "Issue with --accept-weak if the host key alone is enough for you.",
+  },
+  TRUST_ROOT_MISSING: {
+    ...refused,
+    meaning: "No vendor root certificate is pinned on this host.",
+    next: "Get root.pem from your vendor by a channel you trust and run `signet trust add root.pem`.",
+  },
+  TRUST_ROOT_INVALID: {
+    ...refused,
+    meaning: "A file is not a usable vendor root certificate.",
+    next: "Ask your vendor for root.pem; it is a self-signed CA certificate.",
+  },
+
+  // First authorization, in the order of its steps
+  LICENSE_MISSING: {
+    ...refused,
+    meaning: "No license is installed.",
+    next: "Run `signet license install BUNDLE`.",
+  },
+  LICENSE_TOO_LARGE: {
+    ...refused,
+    meaning: "A license file is larger than any license can be.",
+    next: "Check that it is the file your vendor sent.",
+  },
+  LICENSE_MALFORMED: {
+    ...refused,
+    meaning: "license.lic is not a DSSE envelope in PEM.",
+    next: "Copy it again from the vendor's bundle, in binary mode.",
+  },
+  LICENSE_UNTRUSTED: {
+    ...refused,
+    meaning: "The certificate that signed the license does not chain to a pinned vendor root.",
+    next: "Compare `signet license inspect` with `signet trust list`; pin the right root if it is your vendor's.",
+  },
+  LICENSE_SIGNATURE_INVALID: {
+    ...refused,
+    meaning: "The license was changed after it was signed.",
+    next: "Copy it again from the vendor's bundle.",
+  },
+  LICENSE_PAYLOAD_INVALID: {
+    ...refused,
+    meaning: "The signed license has an unknown, missing or duplicate field.",
+    next: "Ask your vendor which Signet version it was issued for.",
+  },
+  LICENSE_WRONG_PRODUCT: {
+    ...refused,
+    meaning: "The license is for another product.",
+    next: "Install the license your vendor issued for this server.",
+  },
+  LICENSE_REVOKED: {
+    ...refused,
+    meaning: "The vendor has withdrawn this license.",
+    next: "Ask your vendor for a new one.",
+  },
+  LICENSE_SUPERSEDED: {
+    ...refused,
+    meaning: "A newer license has already been used on this host.",
+    next: "Install the newest license your vendor sent.",
+  },
+  LICENSE_NOT_YET_VALID: {
+    ...refused,
+    status: "PERMISSION_DENIED",
+    meaning: "The license or service starts later.",
+    next: "Wait, or check the host's clock.",
+  },
+  LICENSE_EXPIRED: {
+    ...refused,
+    status: "PERMISSION_DENIED",
+    meaning: "The license or service has expired.",
+    next: "Send a fresh `signet host request` to your vendor to renew.",
+  },
+  CLOCK_SET_BACK: {
+    ...refused,
+    meaning: "The host's clock is far behind the last time this server saw.",
+    next: "Set the clock right and start again.",
+  },
+  HOST_KEY_MISMATCH: {
+    ...refused,
+    meaning: "The license was issued for another host key.",
+    next: "Send this host's own `signet host request` to your vendor.",
+  },
+  FINGERPRINT_MISMATCH: {
+    ...refused,
+    meaning: "Too much of this machine's hardware differs from what the license names.",
+    next: "If hardware was replaced, send a fresh `signet host request` to your vendor.",
+  },
+  CONF_MISSING: {
+    ...refused,
+    meaning: "license.conf is not beside license.lic.",
+    next: "Install the whole bundle again.",
+  },
+  CONF_DIGEST_MISMATCH: {
+    ...refused,
+    meaning: "license.conf is not the file that the license was signed for.",
+    next: "Install the whole bundle again.",
+  },
+  CONF_UNDECIPHERABLE: {
+    ...refused,
+    meaning: "license.conf could not be decrypted with this host's key.",
+    next: "The license is for another host; send this host's request to your vendor.",
+  },
+  CONF_INVALID: {
+    ...refused,
+    meaning: "The decrypted license.conf has an unknown, missing or duplicate field.",
+    next: "Ask your vendor which Signet version it was issued for.",
+  },
+  CONF_CONTRADICTS_LICENSE: {
+    ...refused,
+    meaning: "license.conf and license.lic disagree.",
+    next: "Ask your vendor to issue the license again.",
+  },
+  LEDGER_MISSING: {
+    ...refused,
+    meaning: "The usage ledger of this host is gone.",
+    next: "Restore the ledger directory, or ask your vendor for a license on a new host key.",
+  },
+  LEDGER_TAMPERED: {
+    ...refused,
+    meaning: "A record of the usage ledger was changed, removed or reordered.",
+    next: "Restore the ledger from before the change, or speak to your vendor.",
+  },
+  LEDGER_ROLLED_BACK: {
+    ...refused,
+    meaning: "The usage ledger is older than the last state this host recorded.",
+    next: "Restore the newest ledger, or speak to your vendor.",
+  },
+  LEDGER_BUSY: {
+    ...refused,
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "Another server is using this ledger.",
+    next: "Stop the other `signet serve` first; one host has one server.",
+  },
+  LEDGER_UNWRITABLE: {
+    ...refused,
+    status: "UNAVAILABLE",
+    meaning: "The usage ledger cannot be written, so no run can be charged.",
+    next: "Free disk space or repair the data directory's permissions.",
+  },
+  LIBRARY_MISSING: {
+    ...refused,
+    meaning: "A file the license names is not in the bundle.",
+    next: "Install the whole bundle again.",
+  },
+  LIBRARY_NOT_REGULAR: {
+    ...refused,
+    meaning: "A file the license names is a link, a device or a pipe.",
+    next: "Install the bundle again with `signet license install`.",
+  },
+  LIBRARY_DIGEST_MISMATCH: {
+    ...refused,
+    meaning: "A library or model file is not the one the vendor signed.",
+    next: "Install the bundle again; if it happens again, find out who changes it.",
+  },
+  LIBRARY_CHANGED: {
+    ...refused,
+    meaning: "A library or model file was changed while its service was running; the service is stopped.",
+    next: "Install the bundle again and restart; find out who changed the file.",
+  },
+  LIBRARY_DEPENDENCY_UNCOVERED: {
+    ...refused,
+    meaning: "A library needs another library that is neither in the bundle nor part of the system base.",
+    next: "The vendor must list it under dependencies.",
+  },
+  LIBRARY_UNSEALABLE: {
+    ...refused,
+    meaning: "The kernel would not make a sealed, executable copy of a library in memory.",
+    next: "Linux 3.17 or newer with /proc mounted and vm.memfd_noexec below 2 is needed.",
+  },
+
+  // Plugins and service hosts
+  PLUGIN_INCOMPATIBLE: {
+    ...refused,
+    meaning: "A library does not offer the plugin ABI this server speaks.",
+    next: "Build it against native/include/signet/plugin.h of this version.",
+  },
+  PLUGIN_FAILED: {
+    status: "INTERNAL",
+    exit: 1,
+    meaning: "The plugin reported an error.",
+    next: "The plugin's own words follow; ask its vendor.",
+  },
+  SERVICE_START_FAILED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "A service's plugin could not be started.",
+    next: "The plugin's own words follow; ask its vendor.",
+  },
+  SERVICE_CRASHED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service's process ended during the call; it is being restarted.",
+    next: "Try again; if it repeats with the same input, report the input to the vendor.",
+  },
+  SERVICE_UNRESPONSIVE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service's process stopped answering and was restarted.",
+    next: "Try again; if it repeats with the same input, report the input to the vendor.",
+  },
+  SERVICE_OUT_OF_MEMORY: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The service's process grew beyond its memory limit and was restarted.",
+    next: "Send a smaller input, or raise memoryLimitMiB for the service.",
+  },
+  SERVICE_PROTOCOL: {
+    status: "INTERNAL",
+    exit: 1,
+    meaning: "The service's process sent something that makes no sense and was restarted.",
+    next: "Report it to the plugin's vendor.",
+  },
+  OUTPUT_TOO_LARGE: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The output does not fit into the service's shared memory.",
+    next: "Raise slotMiB for the service.",
+  },
+
+  // Calls
+  SERVICE_NOT_FOUND: {
+    status: "NOT_FOUND",
+    exit: 1,
+    meaning: "No service of that name or version is licensed here.",
+    next: "`signet license status` lists the services.",
+  },
+  SERVICE_NOT_READY: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service is starting, restarting or stopped.",
+    next: "Try again shortly; `signet license status` and the log say why.",
+  },
+  REQUEST_MALFORMED: {
+    status: "INVALID_ARGUMENT",
+    exit: 1,
+    meaning: "The request does not fit the service's tensors.",
+    next: "ModelMetadata gives names, datatypes and shapes.",
+  },
+  REQUEST_TOO_LARGE: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The request is larger than the server accepts.",
+    next: "Send less at a time, or raise slotMiB and maxMessageMiB.",
+  },
+  QUEUE_FULL: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "Too many calls are waiting for the service.",
+    next: "Try again later, send fewer at a time, or raise maxQueue.",
+  },
+  SERVICE_BUSY: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The service is running its allowed number of jobs, and its admission policy is reject.",
+    next: "Try again when a running job has ended.",
+  },
+  DEADLINE_EXCEEDED: {
+    status: "DEADLINE_EXCEEDED",
+    exit: 1,
+    meaning: "The call's deadline passed before there was a result.",
+    next: "Allow more time, or find out what the service is busy with.",
+  },
+  JOB_TIME_EXCEEDED: {
+    status: "DEADLINE_EXCEEDED",
+    exit: 1,
+    meaning: "The job ran longer than the license allows one job to run.",
+    next: "Send a smaller input, or ask the vendor for a longer job time.",
+  },
+  CANCELLED: { status: "CANCELLED", exit: 1, meaning: "The client cancelled the call.", next: "Nothing to do." },
+  LICENSE_RUNS_EXHAUSTED: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 3,
+    meaning: "All licensed runs of the service are used.",
+    next: "Send a fresh `signet host request` to your vendor to renew.",
+  },
+  LICENSE_RUN_TIME_EXHAUSTED: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 3,
+    meaning: "All licensed run time of the service is used.",
+    next: "Send a fresh `signet host request` to your vendor to renew.",
+  },
+  UNAUTHENTICATED: {
+    status: "UNAUTHENTICATED",
+    exit: 1,
+    meaning: "The call has no access token, or one this server does not know.",
+    next: "Get a token with `signet access add` and send it as `authorization: Bearer TOKEN`.",
+  },
+  PERMISSION_DENIED: {
+    status: "PERMISSION_DENIED",
+    exit: 1,
+    meaning: "The token does not grant this.",
+    next: "Ask an administrator for a token with the right role or service.",
+  },
+  NOT_IMPLEMENTED: {
+    status: "UNIMPLEMENTED",
+    exit: 1,
+    meaning: "The server does not offer this.",
+    next: "docs/reference/protocol.md lists what it offers.",
+  },
+  SHUTTING_DOWN: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The server is stopping and takes no new calls.",
+    next: "Try again when it is back.",
+  },
+  INTERNAL: {
+    status: "INTERNAL",
+    exit: 1,
+    meaning: "Signet made a mistake.",
+    next: "Please report it with the log lines of the same job id.",
+  },
+
+  // The vendor's desk
+  VENDOR_DESCRIPTION_INVALID: {
+    ...usage,
+    meaning: "The vendor's service description has an unknown key or a wrong value.",
+    next: "Correct the key the message names; docs/guides/issue-a-license.md explains them.",
+  },
+  VENDOR_KEY_UNREADABLE: {
+    ...usage,
+    meaning: "The vendor's private key could not be opened.",
+    next: "Check the passphrase and the file.",
+  },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** The one error class. `cause` is for the log and never leaves the process. */
+export class SignetError extends Error {
+  readonly code: ErrorCode;
+
+  /** @param message where, what was expected, what was found; without the code and without secrets. */
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "SignetError";
+    this.code = code;
+  }
+
+  get status(): GrpcStatus {
+    return errorCatalogue[this.code].status;
+  }
+
+  get exitCode(): ExitCode {
+    return errorCatalogue[this.code].exit;
+  }
+
+  get next(): string {
+    return errorCatalogue[this.code].next;
+  }
+
+  /** Turns anything that was thrown into a SignetError; what was not foreseen becomes INTERNAL. */
+  static from(thrown: unknown): SignetError {
+    if (thrown instanceof SignetError) return thrown;
+    return new SignetError("INTERNAL", "an unexpected error occurred", { cause: thrown });
+  }
+}

@@ -1,0 +1,202 @@
+import { z } from "zod";
+import { datatypeNames } from "../tensor/index.ts";
+
+/**
+ * The three signed or encrypted documents of DESIGN section 4, field by field. Every object is strict:
+ * an unknown key is an error, because a field that is not understood could be a limit that is not kept.
+ * Times are ISO 8601 in UTC, durations milliseconds, binary values base64 unless named hex.
+ */
+
+export const PRODUCT = "signet";
+
+/** DSSE payload types. They differ per document so that none can be replayed as another. */
+export const payloadTypes = {
+  license: "application/vnd.signet.license+json;v=1",
+  request: "application/vnd.signet.host-request+json;v=1",
+  revocation: "application/vnd.signet.revocation-list+json;v=1",
+} as const;
+
+const base64 = z.base64();
+const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
+const md5Hex = z.string().regex(/^[0-9a-f]{32}$/);
+const instant = z.iso.datetime();
+const count = z.int().nonnegative();
+/** Names are labels, never paths. */
+export const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
+
+export const digestsSchema = z.strictObject({ size: count, md5: md5Hex, sha256: sha256Hex });
+export type Digests = z.infer<typeof digestsSchema>;
+
+// ── fingerprint ──────────────────────────────────────────────────────────────────────────────────
+
+export const componentTypes = [
+  "system-uuid",
+  "board-serial",
+  "chassis-serial",
+  "cpu",
+  "disk",
+  "nic",
+  "gpu",
+  "machine-id",
+] as const;
+export type ComponentType = (typeof componentTypes)[number];
+
+/** One enrolled fact about a host. The value itself never leaves the host; `hash` is salted and slow. */
+export const componentSchema = z.strictObject({
+  type: z.enum(componentTypes),
+  weight: z.int().min(1).max(9),
+  hash: base64,
+});
+export type Component = z.infer<typeof componentSchema>;
+
+export const platforms = ["physical", "vm", "container"] as const;
+export type Platform = (typeof platforms)[number];
+
+const hostKeys = {
+  /** Ed25519 public key, SPKI DER: proof of possession. */
+  signingKey: base64,
+  /** X25519 public key, SPKI DER: the content key of license.conf is wrapped to it. */
+  wrappingKey: base64,
+  /** 32 random bytes that salt the component hashes. */
+  salt: base64,
+  platform: z.enum(platforms),
+  components: z.array(componentSchema).max(64),
+};
+
+// ── host.req ─────────────────────────────────────────────────────────────────────────────────────
+
+export const ledgerHeadSchema = z.strictObject({
+  sequence: count,
+  mac: base64,
+  /** What has been charged so far, per service name. */
+  totals: z.record(label, z.strictObject({ runs: count, runTimeMs: count })),
+});
+export type LedgerHead = z.infer<typeof ledgerHeadSchema>;
+
+export const hostRequestSchema = z.strictObject({
+  v: z.literal(1),
+  product: z.literal(PRODUCT),
+  requestId: z.uuid(),
+  createdAt: instant,
+  host: z.strictObject({
+    ...hostKeys,
+    /** True where too little hardware is visible to tell the host from a copy of itself. */
+    weak: z.boolean(),
+    os: z.string().max(200),
+    arch: z.string().max(40),
+  }),
+  /** Absent until a first license has been used. */
+  ledger: ledgerHeadSchema.optional(),
+});
+export type HostRequest = z.infer<typeof hostRequestSchema>;
+
+// ── license.lic ──────────────────────────────────────────────────────────────────────────────────
+
+/** What a service may do. null means unlimited. */
+export const limitsSchema = z.strictObject({
+  /** Runs in all, over the life of the license and its renewals. */
+  runs: count.nullable(),
+  /** Run time in all, milliseconds, by the monotonic clock. */
+  runTimeMs: count.nullable(),
+  /** Run time of one job, milliseconds. */
+  jobTimeMs: count.nullable(),
+  /** Jobs running at the same time. */
+  concurrency: z.int().min(1).max(1024),
+  notBefore: instant.nullable(),
+  expires: instant.nullable(),
+});
+export type Limits = z.infer<typeof limitsSchema>;
+
+export const licensedFileSchema = digestsSchema.extend({ name: label });
+export type LicensedFile = z.infer<typeof licensedFileSchema>;
+
+export const licenseSchema = z.strictObject({
+  v: z.literal(1),
+  product: z.string().max(64),
+  licenseId: z.uuid(),
+  /** Grows with every renewal of the same license id; an older one is refused. */
+  sequence: z.int().min(1),
+  vendor: z.string().min(1).max(200),
+  customer: z.string().min(1).max(200),
+  requestId: z.uuid(),
+  issuedAt: instant,
+  notBefore: instant,
+  expires: instant,
+  /** Days after `expires` in which everything still runs, with warnings. */
+  graceDays: z.int().min(0).max(366),
+  host: z.strictObject({
+    ...hostKeys,
+    /** Sum of weights that must match. */
+    threshold: count,
+    /** Distinct component types that must match. */
+    minTypes: count,
+  }),
+  conf: digestsSchema.extend({
+    /** The content key of license.conf, wrapped to the host (see content-key.ts). */
+    contentKey: z.strictObject({ ephemeralKey: base64, nonce: base64, wrapped: base64 }),
+  }),
+  services: z
+    .array(
+      z.strictObject({
+        name: label,
+        version: label,
+        files: z.array(licensedFileSchema).min(1).max(256),
+        limits: limitsSchema,
+      }),
+    )
+    .min(1)
+    .max(256),
+});
+export type License = z.infer<typeof licenseSchema>;
+export type LicensedService = License["services"][number];
+
+/** A list of licenses and issuer keys that the vendor has withdrawn, signed like a license. */
+export const revocationListSchema = z.strictObject({
+  v: z.literal(1),
+  product: z.literal(PRODUCT),
+  number: z.int().min(1),
+  issuedAt: instant,
+  licenses: z.array(z.uuid()),
+  /** SHA-256 of the issuer's SPKI DER, hex. */
+  issuers: z.array(sha256Hex),
+});
+export type RevocationList = z.infer<typeof revocationListSchema>;
+
+// ── license.conf ─────────────────────────────────────────────────────────────────────────────────
+
+export const tensorSpecSchema = z.strictObject({
+  name: z.string().min(1).max(256),
+  datatype: z.enum(datatypeNames),
+  shape: z.array(z.int().min(-1)).max(8),
+});
+
+export const fileRoles = ["library", "dependency", "model"] as const;
+export type FileRole = (typeof fileRoles)[number];
+
+export const serviceConfSchema = z.strictObject({
+  name: label,
+  version: label,
+  /** Libraries in load order: dependencies first, the plugin ("library", exactly one) after them. */
+  files: z
+    .array(licensedFileSchema.extend({ role: z.enum(fileRoles) }))
+    .min(1)
+    .max(256),
+  /** Handed to the plugin's create() as JSON. */
+  config: z.record(z.string(), z.json()),
+  /** What a client is told through ModelConfig, for example how to prepare an input. */
+  parameters: z.record(z.string().max(64), z.string()),
+  /** What requests are checked against before native code sees them; learned from the plugin at issue. */
+  inputs: z.array(tensorSpecSchema).max(64),
+  outputs: z.array(tensorSpecSchema).min(1).max(64),
+  limits: limitsSchema,
+});
+export type ServiceConf = z.infer<typeof serviceConfSchema>;
+
+export const licenseConfSchema = z.strictObject({
+  v: z.literal(1),
+  product: z.string().max(64),
+  licenseId: z.uuid(),
+  sequence: z.int().min(1),
+  services: z.array(serviceConfSchema).min(1).max(256),
+});
+export type LicenseConf = z.infer<typeof licenseConfSchema>;

@@ -1,0 +1,2 @@
+export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
+export { elementCount, MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
