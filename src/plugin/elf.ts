@@ -1,0 +1,269 @@
+import { SignetError } from "../errors.ts";
+
+/** What the dynamic loader will do with a library before any of its code runs. */
+export interface ElfFacts {
+  readonly machine: string;
+  /** The name other libraries ask for this one by; null when the library was linked without one. */
+  readonly soname: string | null;
+  /** Everything the loader brings in with it: DT_NEEDED, and DT_FILTER and DT_AUXILIARY, which load just as well. */
+  readonly needed: readonly string[];
+  /** The directories of DT_RPATH and DT_RUNPATH, as written. */
+  readonly runpath: readonly string[];
+}
+
+const HEADER_BYTES = 64;
+const PROGRAM_HEADER_BYTES = 56;
+const DYNAMIC_ENTRY_BYTES = 16;
+const PAGE_BYTES = 4096;
+const MAX_NAME_BYTES = 1024;
+
+const ET_DYN = 3;
+const PT_LOAD = 1;
+const PT_DYNAMIC = 2;
+
+const DT = { null: 0, needed: 1, strtab: 5, strsz: 10, soname: 14, rpath: 15, runpath: 29 } as const;
+const DT_AUXILIARY = 0x7ffffffd;
+const DT_FILTER = 0x7fffffff;
+
+const machineNames = new Map([
+  [62, "x86-64"],
+  [183, "aarch64"],
+]);
+
+/**
+ * Reads a 64-bit little-endian shared library as the dynamic loader does: through its program headers,
+ * never its section headers, which the loader ignores and which may therefore say anything.
+ * @throws SignetError PLUGIN_INCOMPATIBLE for whatever is not such a library or contradicts itself.
+ */
+export function readElf(bytes: Uint8Array): ElfFacts {
+  const image = new ElfImage(bytes);
+  const entries = image.dynamicEntries();
+  const single = (tag: number, name: string): number | undefined => {
+    const found = entries.filter((entry) => entry.tag === tag);
+    // The loader would take the last one; a reader that took the first would be fooled.
+    if (found.length > 1) throw malformed(`has ${found.length} ${name} entries, expected one`);
+    return found[0]?.value;
+  };
+  const strings = image.stringTable(single(DT.strtab, "DT_STRTAB"), single(DT.strsz, "DT_STRSZ"));
+  const namesOf = (...tags: number[]): string[] =>
+    entries.filter((entry) => tags.includes(entry.tag)).map((entry) => strings(entry.value));
+  const soname = single(DT.soname, "DT_SONAME");
+  return {
+    machine: image.machine,
+    soname: soname === undefined ? null : strings(soname),
+    needed: [...new Set(namesOf(DT.needed, DT_AUXILIARY, DT_FILTER))],
+    runpath: namesOf(DT.rpath, DT.runpath).flatMap((list) => list.split(":")),
+  };
+}
+
+interface Segment {
+  readonly address: number;
+  readonly offset: number;
+  readonly fileBytes: number;
+  readonly memoryBytes: number;
+}
+
+/** The file as it will lie in memory: addresses resolve through the PT_LOAD segments only. */
+class ElfImage {
+  readonly machine: string;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #segments: readonly Segment[];
+  readonly #dynamic: Segment;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (bytes.length < HEADER_BYTES || this.#view.getUint32(0, false) !== 0x7f454c46) throw malformed("is not ELF");
+    if (bytes[4] !== 2 || bytes[5] !== 1 || bytes[6] !== 1) throw malformed("is not 64-bit little-endian ELF");
+    if (this.#view.getUint16(16, true) !== ET_DYN) throw malformed("is not a shared library");
+    const machine = this.#view.getUint16(18, true);
+    this.machine = machineNames.get(machine) ?? `machine ${machine}`;
+
+    const load: Segment[] = [];
+    const dynamic: Segment[] = [];
+    for (const { type, segment } of this.#programHeaders()) {
+      if (type === PT_LOAD) load.push(segment);
+      if (type === PT_DYNAMIC) dynamic.push(segment);
+    }
+    if (dynamic.length !== 1) throw malformed(`has ${dynamic.length} dynamic segments, expected one`);
+    verifySegmentsDisagreeNowhere(load);
+    this.#segments = load;
+    this.#dynamic = dynamic[0]!;
+  }
+
+  *#programHeaders(): Generator<{ type: number; segment: Segment }> {
+    const start = this.#number(32, "program header offset");
+    const entryBytes = this.#view.getUint16(54, true);
+    const count = this.#view.getUint16(56, true);
+    if (entryBytes !== PROGRAM_HEADER_BYTES || count === 0) throw malformed("has no usable program headers");
+    this.#verifyRange(start, count * PROGRAM_HEADER_BYTES, "program headers");
+    for (let at = start; at < start + count * PROGRAM_HEADER_BYTES; at += PROGRAM_HEADER_BYTES) {
+      const type = this.#view.getUint32(at, true);
+      if (type !== PT_LOAD && type !== PT_DYNAMIC) continue;
+      const segment = {
+        offset: this.#number(at + 8, "segment offset"),
+        address: this.#number(at + 16, "segment address"),
+        fileBytes: this.#number(at + 32, "segment size in the file"),
+        memoryBytes: this.#number(at + 40, "segment size in memory"),
+      };
+      this.#verifyRange(segment.offset, segment.fileBytes, "segment");
+      if (segment.fileBytes > segment.memoryBytes) throw malformed("has a segment larger in the file than in memory");
+      yield { type, segment };
+    }
+  }
+
+  /** The entries up to DT_NULL; the loader finds them by address, so the segment's own file offset is not used. */
+  dynamicEntries(): { tag: number; value: number }[] {
+    const { offset, available } = this.#resolve(this.#dynamic.address, "dynamic segment");
+    const entries: { tag: number; value: number }[] = [];
+    for (let at = offset; at + DYNAMIC_ENTRY_BYTES <= offset + available; at += DYNAMIC_ENTRY_BYTES) {
+      const tag = this.#view.getBigUint64(at, true);
+      if (tag === BigInt(DT.null)) return entries;
+      // Values of other tags may be anything, flags for example; only those read later need to be numbers.
+      entries.push({ tag: Number(tag), value: Number(this.#view.getBigUint64(at + 8, true)) });
+    }
+    throw malformed("has a dynamic segment without an end");
+  }
+
+  /** A reader of NUL-terminated names in DT_STRTAB. */
+  stringTable(address: number | undefined, size: number | undefined): (index: number) => string {
+    if (address === undefined || size === undefined) throw malformed("has no dynamic string table");
+    const { offset, available } = this.#resolve(address, "string table");
+    if (size > available) throw malformed("has a string table that leaves its segment");
+    const table = this.#bytes.subarray(offset, offset + size);
+    return (index) => {
+      if (!(index < size)) throw malformed("has a name outside its string table");
+      const end = table.subarray(index, index + MAX_NAME_BYTES + 1).indexOf(0);
+      if (end < 0) throw malformed(`has a name longer than ${MAX_NAME_BYTES} bytes`);
+      // latin1 keeps every byte distinct, so two different names can never look the same.
+      return Buffer.from(table.subarray(index, index + end)).toString("latin1");
+    };
+  }
+
+  #resolve(address: number, what: string): { offset: number; available: number } {
+    const segment = this.#segments.find((each) => address >= each.address && address < each.address + each.fileBytes);
+    if (segment === undefined) throw malformed(`has a ${what} that is not loaded from the file`);
+    const skipped = address - segment.address;
+    return { offset: segment.offset + skipped, available: segment.fileBytes - skipped };
+  }
+
+  #number(at: number, what: string): number {
+    const value = this.#view.getBigUint64(at, true);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw malformed(`has an impossible ${what}`);
+    return Number(value);
+  }
+
+  #verifyRange(start: number, length: number, what: string): void {
+    if (start + length > this.#bytes.length) throw malformed(`has a ${what} outside the file`);
+  }
+}
+
+/** Two segments mapped over the same page would make an address mean one thing to us and another to the loader. */
+function verifySegmentsDisagreeNowhere(segments: readonly Segment[]): void {
+  let previous: Segment | undefined;
+  for (const segment of segments) {
+    if (previous !== undefined) {
+      if (segment.address < previous.address) throw malformed("has unordered segments");
+      const firstPage = Math.floor(segment.address / PAGE_BYTES);
+      const lastPage = Math.floor((previous.address + Math.max(previous.memoryBytes, 1) - 1) / PAGE_BYTES);
+      const sameBytes = segment.address - segment.offset === previous.address - previous.offset;
+      if (firstPage <= lastPage && !sameBytes) throw malformed("has overlapping segments");
+    }
+    previous = segment;
+  }
+}
+
+function malformed(what: string): SignetError {
+  return new SignetError("PLUGIN_INCOMPATIBLE", `the library ${what}`);
+}
+
+/**
+ * The trusted base: libraries that belong to the operating system or to the GPU's driver and are never part of a
+ * bundle. A license cannot vouch for them, and a program could not run without them.
+ */
+export const systemLibraries: ReadonlySet<string> = new Set([
+  "libc.so.6",
+  "libm.so.6",
+  "libstdc++.so.6",
+  "libgcc_s.so.1",
+  "libpthread.so.0",
+  "libdl.so.2",
+  "librt.so.1",
+  "ld-linux-x86-64.so.2",
+  "ld-linux-aarch64.so.1",
+  "linux-vdso.so.1",
+  "libcuda.so.1",
+]);
+
+/** A library or dependency of a service under the name it has in the bundle. */
+export interface LibraryFile {
+  readonly name: string;
+  readonly elf: ElfFacts;
+}
+
+/**
+ * Checks that loading the libraries in the given order never makes the loader search for a file: each thing a library
+ * needs is either the SONAME of one before it (the loader takes that one) or part of the system base.
+ * @throws SignetError LIBRARY_DEPENDENCY_UNCOVERED naming the library and what it needs.
+ */
+export function verifyDependencies(files: readonly LibraryFile[]): void {
+  const loaded = new Map<string, string>();
+  for (const { name, elf } of files) {
+    for (const needed of elf.needed) {
+      if (loaded.has(needed) || systemLibraries.has(needed)) continue;
+      const later = files.find((file) => file.elf.soname === needed);
+      const found =
+        later === undefined ? "which no listed file provides" : `which ${later.name} provides, listed after it`;
+      throw new SignetError("LIBRARY_DEPENDENCY_UNCOVERED", `${name} needs ${printable(needed)}, ${found}`);
+    }
+    verifyRunpath(name, elf);
+    if (elf.soname === null) continue;
+    // Of two libraries with one SONAME the loader binds everyone to the first, whatever the second contains.
+    const twin = loaded.get(elf.soname);
+    if (twin !== undefined) {
+      const message = `${name} and ${twin} both call themselves ${printable(elf.soname)}, expected different names`;
+      throw new SignetError("LIBRARY_DEPENDENCY_UNCOVERED", message);
+    }
+    loaded.set(elf.soname, name);
+  }
+}
+
+/** Directories that only root writes to. `$ORIGIN` of a library in a sealed memfd is /proc/self/fd, which holds none. */
+const safeRunpath = /^(\$ORIGIN|\$\{ORIGIN\}|\/lib|\/lib64|\/usr|\/opt)(\/|$)/;
+
+/** A system library not loaded yet would be searched for in these directories first. */
+function verifyRunpath(name: string, elf: ElfFacts): void {
+  const unsafe = elf.runpath.find((directory) => !safeRunpath.test(directory));
+  if (unsafe === undefined) return;
+  const message = `${name} has ${printable(unsafe) || "an empty directory"} in its RUNPATH, expected $ORIGIN or none`;
+  throw new SignetError("LIBRARY_DEPENDENCY_UNCOVERED", message);
+}
+
+/**
+ * The order in which the libraries can be loaded: each after all it needs, otherwise as given.
+ * @throws SignetError LIBRARY_DEPENDENCY_UNCOVERED when two need each other or something is not covered at all.
+ */
+export function loadOrder<File extends LibraryFile>(files: readonly File[]): File[] {
+  const ordered: File[] = [];
+  let waiting = [...files];
+  while (waiting.length > 0) {
+    const provided = new Set(waiting.map((file) => file.elf.soname));
+    const ready = waiting.find((file) =>
+      file.elf.needed.every((needed) => !provided.has(needed) || needed === file.elf.soname),
+    );
+    if (ready === undefined) {
+      const names = waiting.map((file) => file.name).join(", ");
+      throw new SignetError("LIBRARY_DEPENDENCY_UNCOVERED", `${names} need each other, expected no circle`);
+    }
+    ordered.push(ready);
+    waiting = waiting.filter((file) => file !== ready);
+  }
+  verifyDependencies(ordered);
+  return ordered;
+}
+
+/** Names come from an untrusted file: control characters must not reach a terminal or a log. */
+function printable(name: string): string {
+  return name.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
+}
