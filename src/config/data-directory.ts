@@ -1,0 +1,57 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+/** Where everything that a host owns lies. Directories are made by whoever writes into them first. */
+export interface DataDirectory {
+  readonly root: string;
+  /** The host's private key. */
+  readonly hostDir: string;
+  /** Pinned vendor roots. */
+  readonly trustDir: string;
+  /** The installed bundle: license.lic, license.conf, files/. */
+  readonly licenseDir: string;
+  readonly ledgerDir: string;
+  /** The ledger's second anchor, away from the ledger so that restoring one directory does not restore both. */
+  readonly ledgerAnchorFile: string;
+  readonly accessFile: string;
+  readonly configFile: string;
+  readonly runLogFile: string;
+}
+
+interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** undefined where the system has no user ids. */
+  readonly uid: number | undefined;
+  readonly home: string;
+}
+
+/**
+ * The data directory: the --data flag, else SIGNET_DATA, else /var/lib/signet for root,
+ * else $XDG_DATA_HOME/signet, else ~/.local/share/signet.
+ */
+export function dataDirectory(flag?: string, around: Surroundings = surroundings()): DataDirectory {
+  const root = resolve(flag || around.env.SIGNET_DATA || defaultRoot(around));
+  const hostDir = join(root, "host");
+  return {
+    root,
+    hostDir,
+    trustDir: join(root, "trust"),
+    licenseDir: join(root, "license"),
+    ledgerDir: join(root, "ledger"),
+    ledgerAnchorFile: join(hostDir, "ledger-anchor.json"),
+    accessFile: join(root, "access.json"),
+    configFile: join(root, "signet.yaml"),
+    runLogFile: join(root, "log", "runs.jsonl"),
+  };
+}
+
+function defaultRoot({ env, uid, home }: Surroundings): string {
+  if (uid === 0) return "/var/lib/signet";
+  const xdg = env.XDG_DATA_HOME;
+  // The XDG specification says that a relative path there must be ignored.
+  return join(xdg?.startsWith("/") ? xdg : join(home, ".local", "share"), "signet");
+}
+
+function surroundings(): Surroundings {
+  return { env: process.env, uid: process.getuid?.(), home: homedir() };
+}

@@ -1,0 +1,53 @@
+import { BlockList, isIP } from "node:net";
+import { SignetError } from "../errors.ts";
+import type { ServerConfig } from "./schema.ts";
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+export interface ResolvedListen extends ListenAddress {
+  /** `host:port` as gRPC wants it, IPv6 in brackets. */
+  readonly address: string;
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+loopback.addAddress("::1", "ipv6");
+
+/** Where to listen and whether with TLS. @throws INSECURE_LISTEN, CONFIG_INVALID */
+export function resolveListen(config: Pick<ServerConfig, "listen" | "insecure" | "tls">): ResolvedListen {
+  const { host, port } = parseListen(config.listen);
+  const tls = config.tls ?? null;
+  if (tls === null && !config.insecure && !isLoopback(host)) {
+    throw new SignetError(
+      "INSECURE_LISTEN",
+      `listen: expected a loopback address or tls, found ${config.listen} in plaintext`,
+    );
+  }
+  return { host, port, address: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`, tls };
+}
+
+/** @throws CONFIG_INVALID */
+export function parseListen(text: string): ListenAddress {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535 || (match?.[1] !== undefined && isIP(host) !== 6)) {
+    throw new SignetError(
+      "CONFIG_INVALID",
+      `listen: expected ADDRESS:PORT or [IPv6]:PORT, found ${JSON.stringify(text)}`,
+    );
+  }
+  // The name is replaced by what it must mean, so that the address judged is the address bound.
+  return { host: host.toLowerCase() === "localhost" ? "127.0.0.1" : host, port };
+}
+
+/** A host name is never taken for loopback: what it resolves to can change. */
+function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 4 ? "ipv4" : "ipv6");
+}

@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { parseDocument } from "yaml";
+import type { z } from "zod";
+import { SignetError } from "../errors.ts";
+import { type ConfigInput, configSchema, type ServerConfig } from "./schema.ts";
+
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+export interface ConfigSource {
+  /** The YAML file. */
+  readonly file: string;
+  /** True when someone named the file: it must exist. False for the default place, where it may be missing. */
+  readonly required: boolean;
+  /** Values from the command line; they win over the file. */
+  readonly overrides?: Pick<ConfigInput, "listen" | "insecure" | "log">;
+}
+
+/** @throws CONFIG_INVALID, FILE_UNREADABLE */
+export function loadConfig(source: ConfigSource): ServerConfig {
+  const text = readConfigFile(source);
+  const written = text === undefined ? {} : parseYaml(text, source.file);
+  return parseConfig(written, source.file, source.overrides);
+}
+
+/** @param where names the source in error messages; relative paths inside are relative to its directory. */
+export function parseConfig(written: unknown, where: string, overrides: ConfigSource["overrides"] = {}): ServerConfig {
+  const parsed = configSchema.safeParse(withOverrides(written ?? {}, overrides));
+  if (!parsed.success) throw new SignetError("CONFIG_INVALID", `${where}: ${describeIssue(parsed.error)}`);
+  const { tls, ...rest } = parsed.data;
+  const base = dirname(resolve(where));
+  const absolute =
+    tls === undefined ? rest : { ...rest, tls: { cert: resolve(base, tls.cert), key: resolve(base, tls.key) } };
+  return deepFreeze(absolute);
+}
+
+function readConfigFile({ file, required }: ConfigSource): string | undefined {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+    if (reason === "ENOENT" && !required) return undefined;
+    throw new SignetError("FILE_UNREADABLE", `${file}: the configuration could not be read (${reason})`, { cause });
+  }
+  if (bytes.length > MAX_CONFIG_BYTES) {
+    throw new SignetError("CONFIG_INVALID", `${file}: expected at most 1 MiB, found ${bytes.length} bytes`);
+  }
+  return bytes.toString("utf8");
+}
+
+function parseYaml(text: string, file: string): unknown {
+  const document = parseDocument(text, { prettyErrors: true, strict: true, uniqueKeys: true });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem !== undefined) {
+    const line = problem.linePos?.[0].line;
+    const reason = problem.message.split("\n")[0]!.replace(/ at line \d+, column \d+:?$/, "");
+    throw new SignetError("CONFIG_INVALID", `${file}${line === undefined ? "" : `:${line}`}: ${lowerFirst(reason)}`);
+  }
+  try {
+    return document.toJS({ maxAliasCount: 0 }); // aliases are how a small YAML file becomes a huge object
+  } catch (cause) {
+    throw new SignetError("CONFIG_INVALID", `${file}: expected plain YAML without aliases`, { cause });
+  }
+}
+
+function withOverrides(written: unknown, overrides: NonNullable<ConfigSource["overrides"]>): unknown {
+  if (typeof written !== "object" || written === null || Array.isArray(written)) return written;
+  const merged: Record<string, unknown> = { ...written };
+  for (const [key, value] of Object.entries(overrides)) {
+    if (value === undefined) continue;
+    const below = merged[key];
+    merged[key] = isPlainObject(value) && isPlainObject(below) ? { ...below, ...value } : value;
+  }
+  return merged;
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The first issue in words: key path, what was expected, what was found. */
+function describeIssue(error: z.ZodError): string {
+  const issue = error.issues[0]!;
+  const path = issue.path.map(String).join(".");
+  const message = lowerFirst(issue.message.replace(/^Invalid input: /, ""));
+  return path === "" ? message : `${path}: ${message}`;
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const inner of Object.values(value)) deepFreeze(inner);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,118 @@
+import { z } from "zod";
+
+/**
+ * The server's configuration: one schema, strict, with a default and a description for every key.
+ * docs/reference/config.md is generated from it.
+ */
+
+const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
+const durationMs = z.int().min(0).max(MAX_TIMER_MS);
+
+const serviceFields = {
+  admission: z
+    .enum(["queue", "reject"])
+    .describe(
+      "What happens to a call while all licensed jobs of the service are running: `queue` lets it wait, `reject` answers at once.",
+    ),
+  maxQueue: z.int().min(0).max(1_000_000).describe("Calls that may wait for the service; one more is refused."),
+  queueTimeoutMs: durationMs
+    .nullable()
+    .describe("How long a call may wait before it is given up, in milliseconds; null means as long as its deadline."),
+  slotMiB: z
+    .int()
+    .min(1)
+    .max(4096)
+    .describe("Shared memory of one job for its inputs and outputs together, in MiB: what one call can carry."),
+  memoryLimitMiB: z
+    .int()
+    .min(64)
+    .max(16 * 1024 * 1024)
+    .describe("Resident memory of the service's process, in MiB; beyond it the process is restarted."),
+  cancelGraceMs: durationMs.describe(
+    "How long a plugin may take to stop after its call was cancelled, in milliseconds; then its process is restarted.",
+  ),
+  startTimeoutMs: durationMs.min(1).describe("How long a plugin may take to load its model, in milliseconds."),
+  callTimeoutMs: durationMs
+    .min(1)
+    .describe("Deadline of a call where neither the client nor the license sets one, in milliseconds."),
+};
+
+export type ServiceSettings = Readonly<z.infer<z.ZodObject<typeof serviceFields>>>;
+
+const serviceDefaults: ServiceSettings = {
+  admission: "queue",
+  maxQueue: 64,
+  queueTimeoutMs: null,
+  slotMiB: 64,
+  memoryLimitMiB: 4096,
+  cancelGraceMs: 2000,
+  startTimeoutMs: 60_000,
+  callTimeoutMs: 60_000,
+};
+
+const settings = z.strictObject({
+  admission: serviceFields.admission.default(serviceDefaults.admission),
+  maxQueue: serviceFields.maxQueue.default(serviceDefaults.maxQueue),
+  queueTimeoutMs: serviceFields.queueTimeoutMs.default(serviceDefaults.queueTimeoutMs),
+  slotMiB: serviceFields.slotMiB.default(serviceDefaults.slotMiB),
+  memoryLimitMiB: serviceFields.memoryLimitMiB.default(serviceDefaults.memoryLimitMiB),
+  cancelGraceMs: serviceFields.cancelGraceMs.default(serviceDefaults.cancelGraceMs),
+  startTimeoutMs: serviceFields.startTimeoutMs.default(serviceDefaults.startTimeoutMs),
+  callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
+});
+
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export const configSchema = z.strictObject({
+  listen: z.string().default("127.0.0.1:8001").describe("Where gRPC listens: `ADDRESS:PORT` or `[IPv6]:PORT`."),
+  insecure: z
+    .boolean()
+    .default(false)
+    .describe("Allows plaintext on an address that other machines can reach, for a TLS proxy in front."),
+  tls: z
+    .strictObject({
+      cert: z
+        .string()
+        .min(1)
+        .describe("The server's certificate chain, a PEM file; relative to the configuration file."),
+      key: z.string().min(1).describe("The certificate's private key, a PEM file; relative to the configuration file."),
+    })
+    .optional()
+    .describe("Turns on TLS."),
+  maxMessageMiB: z
+    .int()
+    .min(1)
+    .max(2047)
+    .default(64)
+    .describe("The largest gRPC message that is accepted, in MiB, after decompression."),
+  drainMs: durationMs
+    .default(30_000) // systemd's default stop timeout is 90 s
+    .describe("How long running jobs may take to end when the server stops, in milliseconds."),
+  log: z
+    .strictObject({
+      level: z.enum(logLevels).default("info").describe("The least severe lines that are written."),
+      format: z
+        .enum(["auto", "json", "pretty"])
+        .default("auto")
+        .describe("`json` for machines, `pretty` for people; `auto` is pretty on a terminal."),
+    })
+    .prefault({})
+    .describe("The log, written to stderr."),
+  defaults: settings.prefault({}).describe("Settings of every service."),
+  services: z
+    .record(z.string().min(1).max(128), z.strictObject(serviceFields).partial())
+    .default({})
+    .describe("Settings of single services, by name; what is left out comes from `defaults`."),
+});
+
+/** Complete and frozen. */
+export type ServerConfig = Readonly<z.infer<typeof configSchema>>;
+/** What an operator may write. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** The complete settings of one service. */
+export function serviceSettings(config: ServerConfig, service: string): ServiceSettings {
+  const own = Object.hasOwn(config.services, service) ? config.services[service] : {};
+  return Object.freeze({ ...config.defaults, ...own } as ServiceSettings);
+}
