@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { SignetError } from "../errors.ts";
 
 /** What the dynamic loader will do with a library before any of its code runs. */
@@ -229,12 +230,16 @@ export function verifyDependencies(files: readonly LibraryFile[]): void {
   }
 }
 
-/** Directories that only root writes to. `$ORIGIN` of a library in a sealed memfd is /proc/self/fd, which holds none. */
-const safeRunpath = /^(\$ORIGIN|\$\{ORIGIN\}|\/lib|\/lib64|\/usr|\/opt)(\/|$)/;
+/** What `$ORIGIN` means to a library that is loaded from a sealed memfd. */
+const ORIGIN = "/proc/self/fd";
+/** Directories that only root or the kernel fills; cwd and root are the ways back out of /proc. */
+const safeDirectory = /^\/(lib|lib64|usr|opt|proc(?!.*\/(cwd|root)(\/|$)))(\/|$)/;
 
-/** A system library not loaded yet would be searched for in these directories first. */
+/** A system library that is not loaded yet would be searched for in these directories first. */
 function verifyRunpath(name: string, elf: ElfFacts): void {
-  const unsafe = elf.runpath.find((directory) => !safeRunpath.test(directory));
+  const unsafe = elf.runpath.find(
+    (directory) => !safeDirectory.test(posix.normalize(directory.replace(/^\$(ORIGIN|\{ORIGIN\})(?=\/|$)/, ORIGIN))),
+  );
   if (unsafe === undefined) return;
   const message = `${name} has ${printable(unsafe) || "an empty directory"} in its RUNPATH, expected $ORIGIN or none`;
   throw new SignetError("LIBRARY_DEPENDENCY_UNCOVERED", message);
