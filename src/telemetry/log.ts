@@ -1,0 +1,47 @@
+import { createRequire } from "node:module";
+import pino from "pino";
+import type { PrettyOptions } from "pino-pretty";
+import { redact } from "./redact.ts";
+
+export type Log = pino.Logger;
+
+export interface LogOptions {
+  readonly level: pino.LevelWithSilent;
+  /** auto is pretty where stderr is a terminal. */
+  readonly format: "auto" | "json" | "pretty";
+  /** Where lines go; stderr by default, since stdout is for data. */
+  readonly destination?: pino.DestinationStream;
+}
+
+/**
+ * A logger that writes one line at a time, synchronously: what was logged before a crash is there after it.
+ * Everything logged passes through redact().
+ */
+export function createLog(options: LogOptions): Log {
+  const pretty = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY === true);
+  return pino(
+    {
+      level: options.level,
+      base: null, // systemd and containers already know host and pid
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (object) => redact(object) as Record<string, unknown>,
+        bindings: (bindings) => redact(bindings) as Record<string, unknown>,
+      },
+    },
+    pretty ? prettyStream(options.destination) : (options.destination ?? pino.destination({ dest: 2, sync: true })),
+  );
+}
+
+/** pino-pretty is loaded only where a person reads. */
+function prettyStream(destination: pino.DestinationStream | undefined): pino.DestinationStream {
+  const build = createRequire(import.meta.url)("pino-pretty") as (options: PrettyOptions) => pino.DestinationStream;
+  return build({
+    sync: true,
+    destination: (destination ?? 2) as NonNullable<PrettyOptions["destination"]>,
+    colorize: destination === undefined && process.stderr.isTTY === true && !process.env.NO_COLOR,
+    translateTime: "SYS:HH:MM:ss.l",
+    singleLine: true,
+  });
+}

@@ -1,0 +1,111 @@
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Log } from "./log.ts";
+
+/** One finished job. */
+export interface RunRecord {
+  /** When the job ended, ISO 8601 in UTC. */
+  readonly time: string;
+  readonly service: string;
+  readonly version: string;
+  readonly jobId: string;
+  /** The access token's name, never the token; null where none was needed. */
+  readonly client: string | null;
+  /** Time in the plugin. */
+  readonly durationMs: number;
+  /** Time between arrival and start. */
+  readonly queueMs: number;
+  /** "OK" or an error code. */
+  readonly outcome: string;
+  /** Runs the license still has for the service; null for unlimited. */
+  readonly runsLeft: number | null;
+}
+
+export interface RunLog {
+  /** Remembers the record and writes it soon; never throws and never waits. */
+  append(record: RunRecord): void;
+  /** Opens the file anew, after logrotate has renamed it (SIGHUP). */
+  reopen(): void;
+  /** Resolves when everything appended so far is written, or has failed to be. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const MAX_WAITING_BYTES = 8 * 1024 * 1024; // a stalled disk must not become a memory leak
+
+/**
+ * The run log: one JSON line per job, appended. It informs and charges nothing (that is the ledger), so a
+ * failing disk costs lines here, is logged once until it works again, and never fails a job.
+ */
+export function openRunLog(file: string, log: Log): RunLog {
+  let waiting: string[] = [];
+  let waitingBytes = 0;
+  let lost = 0;
+  let failing = false;
+  let handle: FileHandle | undefined;
+  let stale = false;
+  let writing: Promise<void> | undefined;
+
+  function fail(cause: unknown, lines: number): void {
+    lost += lines;
+    if (failing) return;
+    failing = true;
+    log.error({ err: cause, file }, "the run log cannot be written; jobs go on without it");
+  }
+
+  async function writeWaiting(): Promise<void> {
+    while (waiting.length > 0 || stale) {
+      const lines = waiting;
+      waiting = [];
+      waitingBytes = 0;
+      try {
+        if (stale || handle === undefined) {
+          stale = false;
+          await handle?.close();
+          handle = undefined;
+          await mkdir(dirname(file), { recursive: true, mode: 0o750 });
+          handle = await open(file, "a", 0o640);
+        }
+        if (lines.length > 0) await handle.appendFile(lines.join(""));
+        if (failing) log.info({ file, lost }, "the run log can be written again");
+        failing = false;
+        lost = 0;
+      } catch (cause) {
+        fail(cause, lines.length);
+      }
+    }
+  }
+
+  function start(): Promise<void> {
+    // Deferred by a turn, so that jobs that end together become one write.
+    writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(writeWaiting).finally(() => {
+      writing = undefined;
+    });
+    return writing;
+  }
+
+  return {
+    append(record) {
+      const line = `${JSON.stringify(record)}\n`;
+      if (waitingBytes + line.length > MAX_WAITING_BYTES) {
+        fail(new Error("the disk does not keep up"), 1);
+        return;
+      }
+      waiting.push(line);
+      waitingBytes += line.length;
+      void start();
+    },
+    reopen() {
+      stale = true;
+      void start();
+    },
+    async flush() {
+      while (writing !== undefined) await writing;
+    },
+    async close() {
+      await this.flush();
+      await handle?.close();
+      handle = undefined;
+    },
+  };
+}
