@@ -1,0 +1,111 @@
+import { constants as osConstants } from "node:os";
+import koffi from "koffi";
+
+/**
+ * The few C library calls that Node does not offer. Linux on x86-64 and arm64; the constants below are
+ * the same on both.
+ */
+
+// Plugins run on koffi's own stack, 2 MiB unless said otherwise; a thread of a C program would have 8.
+koffi.config({ sync_stack_size: 8 << 20, async_stack_size: 1 << 20 });
+
+const libc = koffi.load(null as unknown as string);
+const memfdCreate = libc.func("int memfd_create(const char *name, unsigned int flags)");
+const fcntlInt = libc.func("int fcntl(int fd, int cmd, ...)");
+const flockCall = libc.func("int flock(int fd, int operation)");
+const mmapCall = libc.func("intptr_t mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
+const ftruncateCall = libc.func("int ftruncate(int fd, int64_t length)");
+const memcpyCall = libc.func("void *memcpy(void *to, const void *from, size_t bytes)");
+const exitCall = libc.func("void _exit(int status)");
+
+const MFD_CLOEXEC = 0x01;
+const MFD_ALLOW_SEALING = 0x02;
+const MFD_EXEC = 0x10; // Linux 6.3 and newer; older kernels make every memfd executable
+const MFD_NOEXEC_SEAL = 0x08;
+const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+/** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE: nothing about the file can change any more. */
+export const ALL_SEALS = 0x0f;
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+function errnoName(): string {
+  const number = koffi.errno();
+  for (const [name, value] of Object.entries(osConstants.errno)) if (value === number) return name;
+  return `errno ${number}`;
+}
+
+/** An OS call that failed. `errno` is the symbolic name, for example "EPERM". */
+export class SystemCallError extends Error {
+  readonly errno: string;
+  constructor(call: string) {
+    const errno = errnoName();
+    super(`${call} failed with ${errno}`);
+    this.errno = errno;
+  }
+}
+
+/**
+ * A new anonymous file in memory. `use` decides whether its pages may be mapped executable:
+ * "library" may, "data" may not where the kernel can say so.
+ */
+export function createMemoryFile(name: string, use: "library" | "data"): number {
+  const kind = use === "library" ? MFD_EXEC : MFD_NOEXEC_SEAL;
+  let fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kind);
+  if (fd < 0 && errnoName() === "EINVAL") fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) throw new SystemCallError("memfd_create");
+  return fd;
+}
+
+export function resizeFile(fd: number, bytes: number): void {
+  if (ftruncateCall(fd, bytes) !== 0) throw new SystemCallError("ftruncate");
+}
+
+/** Makes a memory file immutable for every process, this one included. */
+export function addSeals(fd: number): void {
+  if (fcntlInt(fd, F_ADD_SEALS, "int", ALL_SEALS) !== 0) throw new SystemCallError("fcntl(F_ADD_SEALS)");
+}
+
+/** True if the file is a memory file with every seal set. */
+export function isSealed(fd: number): boolean {
+  const seals = fcntlInt(fd, F_GET_SEALS, "int", 0);
+  return seals >= 0 && (seals & ALL_SEALS) === ALL_SEALS;
+}
+
+/** Takes an exclusive advisory lock without waiting; false if another open file holds it. Freed when the fd closes. */
+export function lockExclusively(fd: number): boolean {
+  return flockCall(fd, LOCK_EX | LOCK_NB) === 0;
+}
+
+/** Maps a file into memory for the rest of the process's life and returns its address. */
+export function mapFile(fd: number, bytes: number, access: "read" | "shared"): bigint {
+  const address =
+    access === "read"
+      ? mmapCall(null, bytes, PROT_READ, MAP_PRIVATE, fd, 0)
+      : mmapCall(null, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (BigInt(address) === -1n) throw new SystemCallError("mmap");
+  return BigInt(address);
+}
+
+/**
+ * A window on mapped memory. Only for memory that stays mapped for the process's life, because nothing
+ * ties the window to it.
+ */
+export function viewMemory(address: bigint, bytes: number): Uint8Array {
+  return new Uint8Array(koffi.view(address, bytes));
+}
+
+/** Copies between addresses that are both known to be mapped; a wrong one ends the process. */
+export function copyMemory(to: bigint, from: bigint, bytes: number): void {
+  memcpyCall(to, from, bytes);
+}
+
+/** Ends the process at once. process.exit() waits for worker threads, for ever if one is stuck in native code. */
+export function exitNow(status: number): never {
+  exitCall(status);
+  throw new Error("unreachable");
+}

@@ -1,0 +1,184 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { SignetError } from "../errors.ts";
+import { type FileIdentity, identityOf, isUnchanged } from "./file-identity.ts";
+import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
+
+/** What the vendor signed about one file. */
+export interface ExpectedFile {
+  readonly name: string;
+  readonly size: number;
+  /** Hex. Compared because the license names it; an attacker can make MD5 collide, so it decides nothing alone. */
+  readonly md5: string;
+  /** Hex. Decides. */
+  readonly sha256: string;
+}
+
+/**
+ * An immutable copy of a file in memory whose digests were taken after it was sealed: nobody, this
+ * process included, can change what was checked. Loading goes through `fd`, never through `path`.
+ */
+export interface SealedFile {
+  readonly name: string;
+  readonly fd: number;
+  readonly size: number;
+  readonly sha256: string;
+  /** Where the bytes came from; watched for changes by second authorization. */
+  readonly path: string;
+  /** The file on disk as it was just before it was read. */
+  readonly identity: FileIdentity;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/**
+ * The sealed copies of this process, one per content. A descriptor is never closed once its file may have
+ * been loaded: glibc remembers libraries by the path /proc/self/fd/N and would return the old library for
+ * a new file that happens to get the same number.
+ */
+export class SealedFiles {
+  readonly #fdBySha256 = new Map<string, number>();
+
+  /**
+   * Copies the file at `path` into sealed memory and compares size, MD5 and SHA-256 of the sealed copy.
+   * @throws LIBRARY_MISSING, LIBRARY_NOT_REGULAR, LIBRARY_DIGEST_MISMATCH, LIBRARY_UNSEALABLE
+   */
+  seal(path: string, expected: ExpectedFile, use: "library" | "data"): SealedFile {
+    const source = openRegularFile(path, expected.name);
+    try {
+      const stats = fstatSync(source, { bigint: true });
+      // Checked before reading so that a huge file in the place of a small one costs nothing.
+      if (stats.size !== BigInt(expected.size)) {
+        throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
+      }
+      const sealed = this.#fdBySha256.get(expected.sha256);
+      if (sealed === undefined) {
+        const fd = copyAndSeal(source, expected, use);
+        try {
+          compareDigests(path, digestsOfFd(fd, expected.size), expected);
+        } catch (error) {
+          closeSync(fd); // safe: it was never loaded
+          throw error;
+        }
+        this.#fdBySha256.set(expected.sha256, fd);
+      } else {
+        compareDigests(path, digestsOfFd(source, expected.size), expected);
+      }
+      return {
+        name: expected.name,
+        fd: this.#fdBySha256.get(expected.sha256)!,
+        size: expected.size,
+        sha256: expected.sha256,
+        path,
+        identity: identityOf(stats),
+      };
+    } finally {
+      closeSync(source);
+    }
+  }
+}
+
+/**
+ * Looks whether the file on disk is still the one that was sealed. While the kernel's facts about it are
+ * the same this takes about 2 µs; otherwise the file is hashed again, so that a touched or reinstalled file
+ * with the same bytes is accepted. Returns the identity to remember.
+ * @throws LIBRARY_CHANGED
+ */
+export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): SealedFile {
+  if (isUnchanged(file.path, file.identity)) return file;
+  let source: number;
+  try {
+    source = openRegularFile(file.path, file.name);
+  } catch {
+    throw new SignetError("LIBRARY_CHANGED", `${file.path} was removed or replaced by something that is not a file`);
+  }
+  try {
+    const stats = fstatSync(source, { bigint: true });
+    if (stats.size === BigInt(expected.size)) {
+      const found = digestsOfFd(source, expected.size);
+      if (found.sha256 === expected.sha256 && found.md5 === expected.md5) {
+        return { ...file, identity: identityOf(stats) };
+      }
+    }
+    throw new SignetError("LIBRARY_CHANGED", `${file.path} is no longer the file that was verified at start`);
+  } finally {
+    closeSync(source);
+  }
+}
+
+/** Opens without following a final link and without waiting on a pipe. */
+function openRegularFile(path: string, name: string): number {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ELOOP") {
+      throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a regular file, found a symbolic link`);
+    }
+    if (code === "ENOENT" || code === "ENOTDIR") {
+      throw new SignetError("LIBRARY_MISSING", `${name}: expected at ${path}, found nothing`);
+    }
+    if (code === "ENXIO") {
+      throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a regular file, found a device or socket`);
+    }
+    throw new SignetError("FILE_UNREADABLE", `${path}: ${code ?? "cannot be opened"}`, { cause: error });
+  }
+  if (!fstatSync(fd).isFile()) {
+    closeSync(fd);
+    throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a regular file, found a directory, device or pipe`);
+  }
+  return fd;
+}
+
+function copyAndSeal(source: number, expected: ExpectedFile, use: "library" | "data"): number {
+  let fd: number | undefined;
+  try {
+    fd = createMemoryFile(expected.name, use);
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(expected.size, 1)));
+    let copied = 0;
+    // Never more than was promised, even if the file grows while it is read.
+    while (copied < expected.size) {
+      const read = readSync(source, chunk, 0, Math.min(chunk.length, expected.size - copied), copied);
+      if (read === 0) break;
+      for (let written = 0; written < read; ) written += writeSync(fd, chunk, written, read - written);
+      copied += read;
+    }
+    addSeals(fd);
+    if (!isSealed(fd)) throw new Error("the kernel did not keep the seals");
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    const reason = error instanceof SystemCallError ? error.message : (error as Error).message;
+    throw new SignetError("LIBRARY_UNSEALABLE", `${expected.name}: ${reason}`, { cause: error });
+  }
+}
+
+/** MD5 and SHA-256 of the first `size` bytes of a file, hex. About 3 ms per MiB. */
+export function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } {
+  const md5 = createHash("md5");
+  const sha256 = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  for (let offset = 0; offset < size; ) {
+    const read = readSync(fd, chunk, 0, Math.min(chunk.length, size - offset), offset);
+    if (read === 0) break;
+    const bytes = chunk.subarray(0, read);
+    md5.update(bytes);
+    sha256.update(bytes);
+    offset += read;
+  }
+  return { md5: md5.digest("hex"), sha256: sha256.digest("hex") };
+}
+
+function compareDigests(path: string, found: { md5: string; sha256: string }, expected: ExpectedFile): void {
+  if (!sameHex(found.sha256, expected.sha256)) throw mismatch(path, "SHA-256", expected.sha256, found.sha256);
+  if (!sameHex(found.md5, expected.md5)) throw mismatch(path, "MD5", expected.md5, found.md5);
+}
+
+function sameHex(a: string, b: string): boolean {
+  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+}
+
+function mismatch(path: string, what: string, expected: string, found: string): SignetError {
+  return new SignetError("LIBRARY_DIGEST_MISMATCH", `${path}: expected ${what} ${expected}, found ${found}`);
+}
