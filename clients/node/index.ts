@@ -1,0 +1,1 @@
+export { parseImage, readImage } from "./read-image.ts";
