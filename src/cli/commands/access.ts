@@ -1,0 +1,101 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { dataDirectory } from "../../config/index.ts";
+import type { Role, TokenRecord } from "../../service/index.ts";
+import { type DataFormat, formatTable, printData, say } from "../output.ts";
+
+interface GlobalOptions extends DataFormat {
+  readonly data?: string;
+}
+
+interface AddOptions extends GlobalOptions {
+  readonly name: string;
+  readonly role: Role;
+  readonly service?: string[];
+  readonly expires?: Date;
+}
+
+/** `signet access`: who may call this server. A running server notices changes within a second. */
+export function accessCommand(): Command {
+  const command = new Command("access").description("Give and take away access to the server.").helpCommand(false);
+
+  command
+    .command("add")
+    .description("Make an access token and print it, once.")
+    .requiredOption("--name <name>", "who will use it; shown in logs")
+    // Written out, so that --help does not load the server to know its roles.
+    .addOption(
+      new Option(
+        "--role <role>",
+        "viewer: metadata; client: inference too; operator: load, unload, drain too; admin: all",
+      )
+        .choices(["viewer", "client", "operator", "admin"] satisfies Role[])
+        .default("client"),
+    )
+    .option("--service <service...>", "the services it may use (default: every service)")
+    .option("--expires <date>", "when it stops working, for example 2030-12-31 (default: never)", parseDate)
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  $ signet access add --name web-shop --role client --service text-recognizer")
+    .action(async (_, self: Command) => add(self.optsWithGlobals()));
+
+  command
+    .command("list")
+    .description("List the tokens, without their secrets.")
+    .option("--json", "print JSON")
+    .action(async (_, self: Command) => list(self.optsWithGlobals()));
+
+  command
+    .command("remove")
+    .description("Take a token away; a running server refuses it within a second.")
+    .argument("<id>", "the token's id, from `signet access list`")
+    .option("--json", "print JSON")
+    .action(async (id: string, _, self: Command) => remove(id, self.optsWithGlobals()));
+
+  return command;
+}
+
+async function add(options: AddOptions): Promise<void> {
+  const { addToken } = await import("../../service/index.ts");
+  const services: "all" | string[] = options.service ?? "all";
+  const grant = { name: options.name, role: options.role, services, expires: options.expires ?? null };
+  const { token, record } = await addToken(dataDirectory(options.data).accessFile, grant);
+  printData({ token: token.reveal(), ...shown(record) }, options, (made) => made.token);
+  if (services === "all") say(`The token may use every service as ${record.role}; --service limits it.`);
+  say(`Keep it: it is not stored and cannot be shown again. Take it away with \`signet access remove ${record.id}\`.`);
+}
+
+async function list(options: GlobalOptions): Promise<void> {
+  const { readTokens } = await import("../../service/index.ts");
+  const tokens = readTokens(dataDirectory(options.data).accessFile).map(shown);
+  if (tokens.length === 0) say("No tokens yet; make one with `signet access add --name NAME`.");
+  printData(tokens, options, (all) => {
+    if (all.length === 0) return "";
+    const rows = all.map(({ id, name, role, services, createdAt, expires }) => [
+      id,
+      name,
+      role,
+      services === "all" ? "all" : services.join(","),
+      createdAt.slice(0, 10),
+      expires?.slice(0, 10) ?? "never",
+    ]);
+    return formatTable(["ID", "NAME", "ROLE", "SERVICES", "CREATED", "EXPIRES"], rows);
+  });
+}
+
+async function remove(id: string, options: GlobalOptions): Promise<void> {
+  const { removeToken } = await import("../../service/index.ts");
+  const record = await removeToken(dataDirectory(options.data).accessFile, id);
+  printData(shown(record), options, () => "");
+  say(`Token ${record.id} (${record.name}) is removed.`);
+}
+
+function shown({ id, name, role, services, createdAt, expires }: TokenRecord): Omit<TokenRecord, "secretSha256"> {
+  return { id, name, role, services, createdAt, expires };
+}
+
+function parseDate(text: string): Date {
+  const date = new Date(text);
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime())) {
+    throw new InvalidArgumentError("Expected a date such as 2030-12-31.");
+  }
+  return date;
+}

@@ -1,0 +1,30 @@
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { accessCommand } from "./commands/access.ts";
+import { runProgram } from "./output.ts";
+
+/** The `signet` program. Every file of commands/ exports one function that makes its command. */
+export function createProgram(): Command {
+  const program = new Command("signet")
+    .description("An inference server that runs only what its vendor signed, only on the host that was licensed.")
+    .version(version(), "-V, --version", "print the version")
+    .option("--data <directory>", "the data directory (default: $SIGNET_DATA, /var/lib/signet for root)")
+    .helpCommand(false)
+    .addHelpText("after", examples);
+  for (const command of [accessCommand()]) program.addCommand(command);
+  return program;
+}
+
+const examples = `
+Examples:
+  $ signet access add --name web-shop --role client --service text-recognizer
+  $ signet access list --json
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license or verification.`;
+
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+if (import.meta.main) await runProgram(createProgram(), process.argv.slice(2));

@@ -1,0 +1,88 @@
+import { type Command, CommanderError } from "commander";
+import { SignetError } from "../errors.ts";
+
+/** The words of both programs: data to stdout, talk to stderr, one line per error, exit codes from the catalogue. */
+
+/** `program: CODE: message. Next step.` on one line; control characters of hostile input are shown, not obeyed. */
+export function formatError(program: string, error: SignetError): string {
+  const cause = error.code === "INTERNAL" && error.cause instanceof Error ? ` (${error.cause.message})` : "";
+  return escapeControls(`${program}: ${error.code}: ${error.message}${cause}. ${error.next}`);
+}
+
+export interface DataFormat {
+  readonly json?: boolean | undefined;
+}
+
+/**
+ * Prints data to stdout: as JSON when asked, otherwise by `format`, which gives the text for people.
+ * @example printData(tokens, options, (list) => formatTable(["ID", "NAME"], list.map((t) => [t.id, t.name])));
+ */
+export function printData<T>(data: T, { json }: DataFormat, format: (data: T) => string): void {
+  const text = json === true ? JSON.stringify(data, null, 2) : escapeControls(format(data));
+  if (text !== "") process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** Says something to the person at the terminal, on stderr. */
+export function say(line: string): void {
+  process.stderr.write(`${escapeControls(line)}\n`);
+}
+
+/** Columns padded to their widest cell, two spaces apart. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? "").length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** `key  value` lines with aligned values; pairs without a value are left out. */
+export function formatFields(fields: readonly (readonly [string, string | number | null | undefined])[]): string {
+  const shown = fields.filter(([, value]) => value !== null && value !== undefined);
+  const width = Math.max(0, ...shown.map(([key]) => key.length));
+  return shown.map(([key, value]) => `${key.padEnd(width)}  ${value}`).join("\n");
+}
+
+/**
+ * Runs a commander program and sets the exit code: 0 ok, 1 failed, 2 usage or configuration, 3 refused.
+ * Never ends the process while output is still on its way. Takes the arguments without node and script.
+ */
+export async function runProgram(program: Command, args: readonly string[]): Promise<void> {
+  prepare(program);
+  // A reader that went away (`signet … | head`) is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return; // --help and --version
+    const error = errorFromThrown(thrown);
+    say(formatError(program.name(), error));
+    process.exitCode = error.exitCode;
+  }
+}
+
+function errorFromThrown(thrown: unknown): SignetError {
+  if (!(thrown instanceof CommanderError)) return SignetError.from(thrown);
+  const words = thrown.message
+    .replace(/^error: /, "")
+    .replace(/\.$/, "")
+    .replace(/\s*\n\s*/g, " ");
+  return new SignetError("USAGE", thrown.code === "commander.help" ? "expected a command, found none" : words);
+}
+
+/** Commander must throw, not exit, and print neither error nor help on its own; for every subcommand too. */
+function prepare(command: Command): void {
+  command.exitOverride().configureOutput({ writeErr: () => undefined, outputError: () => undefined });
+  for (const child of command.commands) prepare(child);
+}
+
+function escapeControls(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}

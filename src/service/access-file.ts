@@ -1,0 +1,179 @@
+import { createHash, randomBytes } from "node:crypto";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { SignetError } from "../errors.ts";
+import { Secret } from "../telemetry/index.ts";
+
+/** The file of access tokens: who may call, as what. It holds hashes, so that reading it grants nothing. */
+
+export const roles = ["viewer", "client", "operator", "admin"] as const;
+export type Role = (typeof roles)[number];
+
+const tokenRecordSchema = z.strictObject({
+  id: z.string().regex(/^[a-z0-9]{8}$/),
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/),
+  role: z.enum(roles),
+  services: z.union([z.literal("all"), z.array(z.string().min(1).max(128)).max(256)]),
+  /** SHA-256 of the token's secret part, hex. A slow hash would add nothing to 256 random bits. */
+  secretSha256: z.string().regex(/^[0-9a-f]{64}$/),
+  createdAt: z.iso.datetime(),
+  expires: z.iso.datetime().nullable(),
+});
+export type TokenRecord = Readonly<z.infer<typeof tokenRecordSchema>>;
+
+const accessFileSchema = z.strictObject({ v: z.literal(1), tokens: z.array(tokenRecordSchema).max(10_000) });
+
+export interface TokenGrant {
+  readonly name: string;
+  readonly role: Role;
+  readonly services: "all" | readonly string[];
+  readonly expires: Date | null;
+}
+
+const LOCK_WAIT_MS = 2000;
+const LOCK_RETRY_MS = 20;
+
+/** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, CONFIG_INVALID, FILE_UNREADABLE */
+export async function addToken(file: string, grant: TokenGrant): Promise<{ token: Secret; record: TokenRecord }> {
+  const secret = randomBytes(32).toString("base64url");
+  const candidate = tokenRecordSchema.safeParse({
+    id: randomId(),
+    name: grant.name,
+    role: grant.role,
+    services: grant.services === "all" ? "all" : [...new Set(grant.services)],
+    secretSha256: hashSecret(secret).toString("hex"),
+    createdAt: new Date().toISOString(),
+    expires: grant.expires?.toISOString() ?? null,
+  });
+  if (!candidate.success) {
+    const path = candidate.error.issues[0]?.path.join(".") ?? "";
+    throw new SignetError("USAGE", `token ${path}: expected letters, digits and . _ @ -, at most 64`);
+  }
+  const record = candidate.data;
+  await changeFile(file, (tokens) => [...tokens, record]);
+  return { token: new Secret(`sgn_${record.id}_${secret}`), record };
+}
+
+/** @throws USAGE where no token has that id */
+export async function removeToken(file: string, id: string): Promise<TokenRecord> {
+  let removed: TokenRecord | undefined;
+  await changeFile(file, (tokens) => {
+    removed = tokens.find((token) => token.id === id);
+    if (removed === undefined)
+      throw new SignetError("USAGE", `expected the id of a token in ${file}, found ${JSON.stringify(id)}`);
+    return tokens.filter((token) => token !== removed);
+  });
+  return removed!;
+}
+
+/** The tokens of the file; none where there is no file yet. @throws CONFIG_INVALID, FILE_UNREADABLE */
+export function readTokens(file: string): TokenRecord[] {
+  let text: string;
+  try {
+    // Whoever can write this file can give themselves every right.
+    const mode = statSync(file).mode & 0o777;
+    if ((mode & 0o077) !== 0) {
+      throw new SignetError("CONFIG_INVALID", `${file}: expected permissions 600, found ${mode.toString(8)}`);
+    }
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    if (cause instanceof SignetError) throw cause;
+    const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+    if (reason === "ENOENT") return [];
+    throw new SignetError("FILE_UNREADABLE", `${file}: the access tokens could not be read (${reason})`, { cause });
+  }
+  let written: unknown;
+  try {
+    written = JSON.parse(text);
+  } catch (cause) {
+    throw new SignetError(
+      "CONFIG_INVALID",
+      `${file}: expected JSON written by \`signet access\`, found something else`,
+      { cause },
+    );
+  }
+  const parsed = accessFileSchema.safeParse(written);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new SignetError(
+      "CONFIG_INVALID",
+      `${file}: ${issue.path.map(String).join(".")}: expected what \`signet access\` writes`,
+    );
+  }
+  return parsed.data.tokens;
+}
+
+export function hashSecret(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+/** Eight characters without a bias: 256 - 256 % 36 = 252. */
+function randomId(): string {
+  const digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+  let id = "";
+  while (id.length < 8) for (const byte of randomBytes(16)) if (byte < 252 && id.length < 8) id += digits[byte % 36];
+  return id;
+}
+
+/**
+ * Replaces the file as a whole. The new file is created exclusively before the old one is read, which makes
+ * it the lock between two `signet access` at once, and a reader sees the old or the new file, never half of one.
+ */
+async function changeFile(file: string, change: (tokens: TokenRecord[]) => TokenRecord[]): Promise<void> {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const next = `${file}.new`;
+  const fd = await openExclusively(next);
+  try {
+    const tokens = change(readTokens(file));
+    writeSync(fd, `${JSON.stringify({ v: 1, tokens }, null, 2)}\n`);
+    fsyncSync(fd);
+    renameSync(next, file);
+  } catch (cause) {
+    unlinkSync(next);
+    throw cause;
+  } finally {
+    closeSync(fd);
+  }
+  syncDirectory(dirname(file));
+}
+
+async function openExclusively(next: string): Promise<number> {
+  const deadline = performance.now() + LOCK_WAIT_MS;
+  for (;;) {
+    try {
+      return openSync(next, "wx", 0o600);
+    } catch (cause) {
+      const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+      if (reason !== "EEXIST")
+        throw new SignetError("FILE_UNREADABLE", `${next}: could not be created (${reason})`, { cause });
+      if (performance.now() > deadline) {
+        throw new SignetError("FILE_EXISTS", `${next}: expected no other \`signet access\` at work, found its file`, {
+          cause,
+        });
+      }
+      await sleep(LOCK_RETRY_MS);
+    }
+  }
+}
+
+/** Without this a power cut could bring a removed token back. */
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

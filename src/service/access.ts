@@ -1,0 +1,141 @@
+import { timingSafeEqual } from "node:crypto";
+import { statSync } from "node:fs";
+import { SignetError } from "../errors.ts";
+import type { Log } from "../telemetry/index.ts";
+import { hashSecret, type Role, readTokens, type TokenRecord } from "./access-file.ts";
+
+/** What a call does. ServerLive, ServerReady and health need no identity and so no action. */
+export type Action = "metadata" | "infer" | "operate" | "administer";
+
+/** Each role may do what the one before it may, and more. */
+const actionsByRole: Readonly<Record<Role, readonly Action[]>> = {
+  viewer: ["metadata"],
+  client: ["metadata", "infer"],
+  operator: ["metadata", "infer", "operate"],
+  admin: ["metadata", "infer", "operate", "administer"],
+};
+
+/** Who calls. Only authenticate() makes one. */
+export interface Identity {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /**
+   * Passes where the caller may do this; `service` names the one it concerns. Grants per service limit infer
+   * and operate; metadata is open to every role, and an admin has every service.
+   * @throws PERMISSION_DENIED
+   */
+  require(action: Action, service?: string): void;
+}
+
+export interface Access {
+  /** @param authorization the request's header, as it came. @throws UNAUTHENTICATED */
+  authenticate(authorization: string | undefined): Identity;
+}
+
+export interface AccessOptions {
+  readonly file: string;
+  readonly log: Log;
+  readonly clock?: AccessClock;
+}
+
+export interface AccessClock {
+  wallMs(): number;
+  monotonicMs(): number;
+}
+
+const systemClock: AccessClock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
+
+/** A removed token works for at most this long. */
+export const RECHECK_MS = 1000;
+
+const unknownSecret = Buffer.alloc(32);
+
+interface Holder {
+  readonly identity: Identity;
+  readonly secretHash: Buffer;
+  readonly expiresMs: number;
+}
+
+/** @throws CONFIG_INVALID, FILE_UNREADABLE where the file is there but not usable */
+export function openAccess({ file, log, clock = systemClock }: AccessOptions): Access {
+  let version = fileVersion(file);
+  let holders = loadHolders(file);
+  let checkedAtMs = clock.monotonicMs();
+
+  function refresh(): void {
+    const now = clock.monotonicMs();
+    if (now - checkedAtMs < RECHECK_MS) return;
+    checkedAtMs = now;
+    const found = fileVersion(file);
+    if (found === version) return;
+    version = found;
+    try {
+      holders = loadHolders(file);
+      log.info({ file, tokens: holders.size }, "access tokens loaded");
+    } catch (error) {
+      // Closed rather than stale: the change that cannot be read may be a removal.
+      holders = new Map();
+      log.error({ err: error, file }, "the access tokens cannot be read; every call is refused until they can");
+    }
+  }
+
+  return {
+    authenticate(authorization) {
+      refresh();
+      const match = /^[Bb]earer +sgn_([a-z0-9]{8})_([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
+      if (match === null) {
+        const found = authorization === undefined ? "none" : "something else";
+        throw new SignetError("UNAUTHENTICATED", `authorization: expected \`Bearer TOKEN\`, found ${found}`);
+      }
+      const holder = holders.get(match[1]!);
+      const matches = timingSafeEqual(hashSecret(match[2]!), holder?.secretHash ?? unknownSecret);
+      if (holder === undefined || !matches) {
+        throw new SignetError("UNAUTHENTICATED", "authorization: expected a token that is in use here, found another");
+      }
+      if (clock.wallMs() >= holder.expiresMs) {
+        throw new SignetError(
+          "UNAUTHENTICATED",
+          "authorization: expected a token in its time, found one that has expired",
+        );
+      }
+      return holder.identity;
+    },
+  };
+}
+
+function loadHolders(file: string): Map<string, Holder> {
+  return new Map(
+    readTokens(file).map((record) => [
+      record.id,
+      {
+        identity: identityOf(record),
+        secretHash: Buffer.from(record.secretSha256, "hex"),
+        expiresMs: record.expires === null ? Number.POSITIVE_INFINITY : Date.parse(record.expires),
+      },
+    ]),
+  );
+}
+
+function identityOf({ id, name, role, services }: TokenRecord): Identity {
+  return Object.freeze({
+    id,
+    name,
+    role,
+    require(action: Action, service?: string) {
+      if (!actionsByRole[role].includes(action)) {
+        throw new SignetError("PERMISSION_DENIED", `token ${name}: expected a role that may ${action}, found ${role}`);
+      }
+      const isLimited = action !== "metadata" && role !== "admin" && services !== "all";
+      if (isLimited && (service === undefined || !services.includes(service))) {
+        throw new SignetError("PERMISSION_DENIED", `token ${name}: expected a grant for the service, found none`);
+      }
+    },
+  });
+}
+
+/** Changes whenever the file does; a rename, as addToken and removeToken do it, changes the inode. */
+function fileVersion(file: string): string {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? "none" : `${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
+}
