@@ -135,6 +135,11 @@ export const errorCatalogue = {
     meaning: "The license is for another product.",
     next: "Install the license your vendor issued for this server.",
   },
+  REVOCATION_LIST_INVALID: {
+    ...refused,
+    meaning: "A revocation list is damaged, or not signed by a pinned vendor.",
+    next: "Copy it again from your vendor.",
+  },
   LICENSE_REVOKED: {
     ...refused,
     meaning: "The vendor has withdrawn this license.",

@@ -1,0 +1,78 @@
+import { type TrustedIssuer, verifyIssuedInTime } from "./certificates.ts";
+import { decryptConf } from "./conf.ts";
+import { verifyConfAgrees } from "./conf-agreement.ts";
+import { unwrapContentKey } from "./content-key.ts";
+import type { FingerprintMatch } from "./fingerprint.ts";
+import type { HostKey } from "./host-key.ts";
+import type { Machine } from "./machine.ts";
+import { verifyNotRevoked } from "./revocation.ts";
+import type { License, LicenseConf, RevocationList } from "./schema.ts";
+import type { TrustRoot } from "./trust-root.ts";
+import {
+  type LicenseTime,
+  parseLicense,
+  parseLicenseEnvelope,
+  verifyConfDigests,
+  verifyFingerprint,
+  verifyHostKey,
+  verifyIssuer,
+  verifyProduct,
+  verifySequence,
+  verifySignature,
+  verifyTime,
+} from "./verify.ts";
+
+export interface SignedLicense {
+  readonly license: License;
+  readonly issuer: TrustedIssuer;
+}
+
+/** Is this a license of a pinned vendor? What can be said without the host, for inspecting and issuing. */
+export function verifySignedLicense(file: Uint8Array, roots: readonly TrustRoot[]): SignedLicense {
+  const envelope = parseLicenseEnvelope(file);
+  const issuer = verifyIssuer(envelope, roots);
+  const payload = verifySignature(envelope, issuer);
+  const license = parseLicense(payload);
+  verifyIssuedInTime(issuer, new Date(license.issuedAt));
+  verifyProduct(license);
+  return { license, issuer };
+}
+
+export interface AuthorizationInput {
+  /** The bytes of license.lic. */
+  readonly licenseFile: Uint8Array;
+  /** The bytes of license.conf. */
+  readonly confFile: Uint8Array;
+  readonly roots: readonly TrustRoot[];
+  readonly revocationLists: readonly RevocationList[];
+  /** The highest sequence this host has used of a license id; 0 for none. The ledger knows. */
+  highestSequence(licenseId: string): number;
+  /** The later of the wall clock and the ledger's high-water mark. */
+  readonly now: Date;
+  readonly hostKey: HostKey;
+  readonly machine: Machine;
+}
+
+/** A license that holds on this host, now. Only authorizeLicense makes one. */
+export interface AuthorizedLicense extends SignedLicense {
+  readonly conf: LicenseConf;
+  readonly time: LicenseTime;
+  readonly fingerprint: FingerprintMatch;
+  readonly [authorized]: true;
+}
+declare const authorized: unique symbol;
+
+/** First authorization up to the two license files; the ledger and the libraries come after it. */
+export async function authorizeLicense(input: AuthorizationInput): Promise<AuthorizedLicense> {
+  const { license, issuer } = verifySignedLicense(input.licenseFile, input.roots);
+  verifyNotRevoked(license, issuer, input.revocationLists);
+  verifySequence(license, input.highestSequence(license.licenseId));
+  const time = verifyTime(license, input.now);
+  verifyHostKey(license, input.hostKey);
+  const fingerprint = await verifyFingerprint(license, input.machine);
+  verifyConfDigests(license, input.confFile);
+  const secret = unwrapContentKey(license.conf.contentKey, input.hostKey.wrapping, license);
+  const conf = decryptConf(input.confFile, secret);
+  verifyConfAgrees(license, conf);
+  return { license, issuer, conf, time, fingerprint } as unknown as AuthorizedLicense;
+}

@@ -1,0 +1,99 @@
+import type { X509Certificate } from "node:crypto";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { SignetError } from "../errors.ts";
+import {
+  isIssuedBy,
+  keyIdOf,
+  parseCertificate,
+  subjectOf,
+  weaknessOfKey,
+  weaknessOfSignature,
+} from "./certificates.ts";
+import { PemError, parsePem } from "./pem.ts";
+import { readSmallFile } from "./read-file.ts";
+import { createFile } from "./write-file.ts";
+
+const MAX_ROOT_BYTES = 64 * 1024;
+const WRITABLE_BY_OTHERS = 0o022;
+
+/** A vendor's root certificate that the operator has pinned. */
+export interface TrustRoot {
+  /** SHA-256 of the root's public key, hex: the fingerprint to compare with the vendor's. */
+  readonly keyId: string;
+  readonly certificate: X509Certificate;
+}
+
+/** Checks one PEM certificate for use as a root. @throws TRUST_ROOT_INVALID */
+export function parseTrustRoot(pem: Uint8Array): TrustRoot {
+  const certificate = parseSingleCertificate(pem);
+  if (!certificate.ca) throw invalid("is not a CA");
+  if (!isIssuedBy(certificate, certificate)) throw invalid("is not signed by itself");
+  const weakness = weaknessOfKey(certificate.publicKey) ?? weaknessOfSignature(certificate);
+  if (weakness !== undefined) throw invalid(`has ${weakness}`);
+  return { keyId: keyIdOf(certificate.publicKey), certificate };
+
+  function invalid(reason: string): SignetError {
+    return new SignetError("TRUST_ROOT_INVALID", `the certificate ${subjectOf(certificate)} ${reason}`);
+  }
+}
+
+/** Pins a root as DIRECTORY/KEYID.pem. @throws TRUST_ROOT_INVALID; FILE_EXISTS if a root with this key is pinned. */
+export async function addTrustRoot(directory: string, pem: Uint8Array): Promise<TrustRoot> {
+  const root = parseTrustRoot(pem);
+  await createFile(join(directory, `${root.keyId}.pem`), root.certificate.toString(), 0o644);
+  return root;
+}
+
+/** All pinned roots. @throws TRUST_ROOT_MISSING, TRUST_ROOT_INVALID */
+export async function loadTrustRoots(directory: string): Promise<TrustRoot[]> {
+  const names = (await listDirectory(directory)).filter((name) => name.endsWith(".pem")).sort();
+  if (names.length === 0) throw new SignetError("TRUST_ROOT_MISSING", `${directory}: no root certificate is pinned`);
+  await verifyOnlyOwnerWrites(directory);
+  return Promise.all(names.map((name) => loadTrustRoot(directory, name)));
+}
+
+async function loadTrustRoot(directory: string, name: string): Promise<TrustRoot> {
+  const path = join(directory, name);
+  await verifyOnlyOwnerWrites(path);
+  const pem = await readSmallFile(path, {
+    maxBytes: MAX_ROOT_BYTES,
+    missing: "TRUST_ROOT_MISSING",
+    tooLarge: "TRUST_ROOT_INVALID",
+    what: "a certificate",
+  });
+  const root = parseTrustRoot(pem);
+  if (name !== `${root.keyId}.pem`) {
+    throw new SignetError("TRUST_ROOT_INVALID", `${path}: expected the file name ${root.keyId}.pem`);
+  }
+  return root;
+}
+
+// Who can write here decides what this host trusts.
+async function verifyOnlyOwnerWrites(path: string): Promise<void> {
+  const { mode } = await stat(path);
+  if ((mode & WRITABLE_BY_OTHERS) !== 0) {
+    throw new SignetError("TRUST_ROOT_INVALID", `${path}: other users can write it; expected chmod go-w`);
+  }
+}
+
+async function listDirectory(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    if (reason === "ENOENT") return [];
+    throw new SignetError("FILE_UNREADABLE", `${directory}: ${reason}`, { cause: error });
+  }
+}
+
+function parseSingleCertificate(pem: Uint8Array): X509Certificate {
+  try {
+    const [block, ...more] = parsePem(pem);
+    const certificate = block?.label === "CERTIFICATE" ? parseCertificate(block.bytes) : undefined;
+    if (certificate !== undefined && more.length === 0) return certificate;
+  } catch (error) {
+    if (!(error instanceof PemError)) throw error;
+  }
+  throw new SignetError("TRUST_ROOT_INVALID", "expected a file with exactly one PEM certificate");
+}
