@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type FileRole, SealedFiles, Slots } from "../plugin/index.ts";
+import { type HostFacts, HostProcess } from "./host-process.ts";
+
+export interface ServiceDescription {
+  /** In load order. */
+  readonly files: readonly { readonly name: string; readonly role: FileRole; readonly path: string }[];
+  readonly config: unknown;
+  /** Default 60,000. */
+  readonly startTimeoutMs?: number;
+}
+
+/**
+ * Starts a plugin in a service host of its own, asks what it and its model are, and ends it. The files are
+ * taken as they are: this is for the vendor's desk and for `signet plugin check`, not for serving.
+ * @throws SERVICE_START_FAILED, PLUGIN_INCOMPATIBLE, and what sealing throws
+ */
+export async function describeService(description: ServiceDescription): Promise<HostFacts> {
+  const sealed = new SealedFiles();
+  const home = mkdtempSync(join(tmpdir(), "signet-describe-"));
+  const host = new HostProcess({
+    service: description.files.find((file) => file.role === "library")?.name ?? "plugin",
+    files: description.files.map(({ name, role, path }) => ({
+      name,
+      role,
+      fd: sealed.sealUnchecked(path, name, role === "model" ? "data" : "library").fd,
+    })),
+    config: description.config,
+    slots: Slots.create(1, 1 << 20),
+    startTimeoutMs: description.startTimeoutMs ?? 60_000,
+    memoryLimitBytes: Number.POSITIVE_INFINITY,
+    home,
+    onOutput: () => {},
+  });
+  try {
+    const facts = await host.ready;
+    await host.stop();
+    return facts;
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}

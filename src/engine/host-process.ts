@@ -1,0 +1,247 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
+import {
+  type InheritedFile,
+  type InputPlace,
+  type InstanceFacts,
+  type PluginFacts,
+  parseInstanceFacts,
+  parsePluginFacts,
+  type RunReply,
+  type Slots,
+} from "../plugin/index.ts";
+import { serviceHostEnvironment } from "./environment.ts";
+import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
+
+export interface HostProcessOptions {
+  readonly service: string;
+  /** Sealed files in load order; their descriptors are those of this process. */
+  readonly files: readonly InheritedFile[];
+  readonly config: unknown;
+  /** One thread for each slot. The slots belong to the caller and may be used again once this process has ended. */
+  readonly slots: Slots;
+  readonly startTimeoutMs: number;
+  readonly memoryLimitBytes: number;
+  /** An existing directory that becomes the child's HOME. */
+  readonly home: string;
+  /** A line the plugin wrote to stdout or stderr. */
+  readonly onOutput: (stream: "stdout" | "stderr", line: string) => void;
+}
+
+/** What the plugin said about itself when it was ready. */
+export interface HostFacts {
+  readonly plugin: PluginFacts;
+  readonly instance: InstanceFacts;
+}
+
+// Generous, because on a loaded machine a healthy process can be kept from running for seconds.
+const SILENCE_LIMIT_MS = 10_000;
+const STOP_GRACE_MS = 2_000;
+const MAX_OUTPUT_LINE = 2_000;
+
+interface Pending {
+  readonly resolve: (reply: RunReply) => void;
+  readonly reject: (error: SignetError) => void;
+}
+
+/**
+ * One life of a service's child process, from fork to exit. It starts, answers runs, and ends once: by
+ * itself (a crash), by `kill`, or by `stop`. Whatever was running then is rejected with one clear reason.
+ */
+export class HostProcess {
+  /** Resolves when the plugin is ready; rejects if the process ends first. */
+  readonly ready: Promise<HostFacts>;
+  /** Resolves, never rejects, when the process is gone: with why, or null after an orderly stop. */
+  readonly ended: Promise<SignetError | null>;
+  readonly #options: HostProcessOptions;
+  readonly #child: ChildProcess;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  #lastHeard = performance.now();
+  #isReady = false;
+  #stopping = false;
+  #reason: SignetError | undefined;
+
+  constructor(options: HostProcessOptions) {
+    this.#options = options;
+    const threads = options.slots.count;
+    this.#child = fork(new URL("./host/main.ts", import.meta.url), [], {
+      serialization: "json",
+      env: serviceHostEnvironment(options.home, threads),
+      cwd: options.home,
+      execArgv: ["--disable-sigusr1"],
+      stdio: ["ignore", "pipe", "pipe", "ipc", options.slots.fd, ...options.files.map((file) => file.fd)],
+    });
+    this.#forwardOutput("stdout", this.#child.stdout!);
+    this.#forwardOutput("stderr", this.#child.stderr!);
+
+    const ready = Promise.withResolvers<HostFacts>();
+    this.ready = ready.promise;
+    this.ready.catch(() => {}); // `ended` tells the same story to whoever does not wait for ready
+    this.#child.on("message", (message: FromHost) => {
+      try {
+        this.#receive(message, ready);
+      } catch (error) {
+        this.kill(
+          error instanceof SignetError
+            ? error
+            : new SignetError("SERVICE_PROTOCOL", `${options.service}: unreadable message`, { cause: error }),
+        );
+      }
+    });
+    const startTimer = setTimeout(() => {
+      this.kill(
+        new SignetError("SERVICE_START_FAILED", `${options.service}: not ready after ${options.startTimeoutMs} ms`),
+      );
+    }, options.startTimeoutMs);
+    const watch = setInterval(() => this.#watch(), BEAT_INTERVAL_MS);
+    this.ended = new Promise((resolve) => {
+      const end = (what: string) => {
+        clearTimeout(startTimer);
+        clearInterval(watch);
+        const error = this.#stopping && !this.#reason ? null : (this.#reason ?? this.#crash(what));
+        const reason = error ?? new SignetError("SHUTTING_DOWN", `${options.service} is stopping`);
+        ready.reject(reason);
+        for (const pending of this.#pending.values()) pending.reject(reason);
+        this.#pending.clear();
+        resolve(error);
+      };
+      this.#child.once("error", (error) => end(`could not be started: ${error.message}`));
+      this.#child.once("exit", (code, signal) => end(signal ? `ended by ${signal}` : `ended with exit status ${code}`));
+    });
+    this.#send({
+      type: "start",
+      files: options.files.map((file, index) => ({ ...file, fd: FIRST_INHERITED_FD + 1 + index })),
+      config: options.config,
+      threads,
+      slots: { fd: FIRST_INHERITED_FD, count: options.slots.count, bytes: options.slots.bytes },
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** True once nothing new may be given to it. */
+  get isEnding(): boolean {
+    return (
+      this.#reason !== undefined || this.#stopping || this.#child.exitCode !== null || this.#child.signalCode !== null
+    );
+  }
+
+  /** Runs the job whose inputs were written into `slot`. Rejects only if the process ends first. */
+  run(slot: number, inputs: readonly InputPlace[], outputsOffset: number): Promise<RunReply> {
+    return new Promise((resolve, reject) => {
+      if (this.isEnding) {
+        reject(this.#reason ?? this.#crash("had already ended"));
+        return;
+      }
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve, reject });
+      this.#send({ type: "run", id, slot, inputs, outputsOffset });
+    });
+  }
+
+  /** Ends the process at once; everything in it fails with `reason`. */
+  kill(reason: SignetError): void {
+    this.#reason ??= reason;
+    this.#child.kill("SIGKILL");
+  }
+
+  /** Lets the plugin destroy its instance, then ends the process. Call when nothing runs in it. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#send({ type: "stop" });
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_GRACE_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  #send(message: ToHost): void {
+    // A send to a process that is just ending fails; its exit event rejects what was pending.
+    this.#child.send(message, () => {});
+  }
+
+  #receive(message: FromHost, ready: PromiseWithResolvers<HostFacts>): void {
+    this.#lastHeard = performance.now();
+    switch (message.type) {
+      case "ready":
+        ready.resolve({ plugin: parsePluginFacts(message.plugin), instance: parseInstanceFacts(message.instance) });
+        this.#isReady = true;
+        break;
+      case "failed": {
+        const code: ErrorCode = Object.hasOwn(errorCatalogue, message.code) ? message.code : "SERVICE_START_FAILED";
+        this.#reason ??= new SignetError(code, `${this.#options.service}: ${String(message.message).slice(0, 2000)}`);
+        break;
+      }
+      case "done": {
+        const pending = this.#pending.get(message.id);
+        if (!pending)
+          throw new SignetError("SERVICE_PROTOCOL", `${this.#options.service}: answered a job it was not given`);
+        this.#pending.delete(message.id);
+        pending.resolve(message.reply);
+        break;
+      }
+      case "beat":
+        break;
+      default:
+        throw new SignetError("SERVICE_PROTOCOL", `${this.#options.service}: sent a message of an unknown type`);
+    }
+  }
+
+  /** Looks after what the child cannot be trusted to report: silence and memory. */
+  #watch(): void {
+    if (!this.#isReady || this.#reason) return;
+    if (performance.now() - this.#lastHeard > SILENCE_LIMIT_MS) {
+      this.kill(
+        new SignetError("SERVICE_UNRESPONSIVE", `${this.#options.service}: not heard for ${SILENCE_LIMIT_MS / 1000} s`),
+      );
+      return;
+    }
+    const bytes = anonymousMemoryBytes(this.#child.pid!);
+    if (bytes > this.#options.memoryLimitBytes) {
+      const found = Math.round(bytes / 2 ** 20);
+      const limit = Math.round(this.#options.memoryLimitBytes / 2 ** 20);
+      this.kill(
+        new SignetError(
+          "SERVICE_OUT_OF_MEMORY",
+          `${this.#options.service}: expected at most ${limit} MiB, found ${found} MiB`,
+        ),
+      );
+    }
+  }
+
+  #crash(what: string): SignetError {
+    const code = this.#isReady ? "SERVICE_CRASHED" : "SERVICE_START_FAILED";
+    return new SignetError(code, `${this.#options.service}: its process ${what}`);
+  }
+
+  /** Cuts what the plugin writes into lines. A line without end is cut too, so that it cannot fill our memory. */
+  #forwardOutput(stream: "stdout" | "stderr", readable: Readable): void {
+    let rest = "";
+    readable.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      if (rest.length > MAX_OUTPUT_LINE) {
+        lines.push(rest);
+        rest = "";
+      }
+      for (const line of lines) if (line !== "") this.#options.onOutput(stream, line.slice(0, MAX_OUTPUT_LINE));
+    });
+    readable.on("end", () => {
+      if (rest !== "") this.#options.onOutput(stream, rest);
+    });
+  }
+}
+
+/** Private memory of a process in bytes: without shared slots and sealed files. 0 if it is gone. */
+function anonymousMemoryBytes(pid: number): number {
+  try {
+    const match = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+    return match ? Number(match[1]) * 1024 : 0;
+  } catch {
+    return 0;
+  }
+}

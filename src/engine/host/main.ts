@@ -1,0 +1,83 @@
+import { Piscina } from "piscina";
+import { SignetError } from "../../errors.ts";
+import {
+  exitNow,
+  loadPlugin,
+  type Plugin,
+  parseInstanceFacts,
+  parsePluginFacts,
+  type RunReply,
+} from "../../plugin/index.ts";
+import { BEAT_INTERVAL_MS, type FromHost, type ToHost } from "../protocol.ts";
+import type { WorkerTask } from "./worker.ts";
+
+/**
+ * The main thread of a service host. It loads the plugin and owns its instance, so that the library stays
+ * loaded whatever becomes of a worker thread, and hands jobs to piscina's workers, which call run().
+ */
+
+let plugin: Plugin | undefined;
+let instance: bigint | undefined;
+let pool: Piscina<WorkerTask, RunReply | null> | undefined;
+
+function tell(message: FromHost): void {
+  if (process.connected) process.send!(message);
+}
+
+async function start(message: Extract<ToHost, { type: "start" }>): Promise<void> {
+  plugin = loadPlugin(message.files);
+  const facts = plugin.describe(null);
+  instance = plugin.create(
+    message.config,
+    message.files.filter((file) => file.role === "model"),
+  );
+  const instanceFacts = plugin.describe(instance);
+  // Parsed here only to give the workers their tensor names; the gateway parses it again for itself.
+  const { inputs, outputs } = parseInstanceFacts(instanceFacts);
+  // The gateway gives as many jobs as there are slots; a plugin that takes one at a time lets them wait here.
+  const threads = parsePluginFacts(facts).threading === "single" ? 1 : message.threads;
+  pool = new Piscina<WorkerTask, RunReply | null>({
+    filename: new URL("./worker.ts", import.meta.url).href,
+    minThreads: threads,
+    maxThreads: threads,
+    maxQueue: message.threads,
+    concurrentTasksPerWorker: 1,
+    // A worker that ends leaks what it mapped, and a job in native code cannot be ended with it.
+    idleTimeout: Number.POSITIVE_INFINITY,
+    atomics: "sync",
+    workerData: { plugin: plugin.address, instance, inputs, outputs, slots: message.slots },
+  });
+  await Promise.all(Array.from({ length: threads }, () => pool!.run(null)));
+  tell({ type: "ready", plugin: facts, instance: instanceFacts });
+  setInterval(() => tell({ type: "beat" }), BEAT_INTERVAL_MS);
+}
+
+async function run({ id, slot, inputs, outputsOffset }: Extract<ToHost, { type: "run" }>): Promise<void> {
+  let reply: RunReply;
+  try {
+    reply = (await pool!.run({ slot, inputs, outputsOffset }))!;
+  } catch (error) {
+    reply = { ok: false, reason: "contract", status: 13, message: (error as Error).message };
+  }
+  tell({ type: "done", id, reply });
+}
+
+process.on("message", (message: ToHost) => {
+  switch (message.type) {
+    case "start":
+      start(message).catch((error) => {
+        const { code, message } = error instanceof SignetError ? error : new SignetError("INTERNAL", String(error));
+        process.send!({ type: "failed", code, message } satisfies FromHost, () => exitNow(1));
+      });
+      break;
+    case "run":
+      void run(message);
+      break;
+    case "stop":
+      if (instance !== undefined) plugin?.destroy(instance);
+      exitNow(0);
+  }
+});
+
+// process.exit() would wait for a worker that is stuck in native code, for ever; a signal does not.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
