@@ -4,7 +4,7 @@ import { verifyConfAgrees } from "./conf-agreement.ts";
 import { unwrapContentKey } from "./content-key.ts";
 import type { FingerprintMatch } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine } from "./machine-fact.ts";
 import { verifyNotRevoked } from "./revocation.ts";
 import type { License, LicenseConf, RevocationList } from "./schema.ts";
 import type { TrustRoot } from "./trust-root.ts";

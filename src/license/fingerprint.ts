@@ -1,5 +1,5 @@
 import { scrypt } from "node:crypto";
-import type { Machine, MachineFact } from "./machine.ts";
+import type { Machine, MachineFact } from "./machine-fact.ts";
 import type { Component, ComponentType, License } from "./schema.ts";
 
 /**

@@ -51,6 +51,18 @@ export function identifierFrom(raw: string | undefined): string | undefined {
   return placeholders.has(value) ? undefined : value;
 }
 
+// Addresses out of these ranges are made up by hypervisors: VMware, VirtualBox, Hyper-V, Xen, Parallels.
+const virtualVendors = /^(000569|000c29|001c14|005056|080027|00155d|00163e|001c42)/;
+
+/** The twelve digits of a network card's own address; undefined for one that software made up. */
+export function macAddressFrom(raw: string | undefined): string | undefined {
+  const digits = raw?.toLowerCase().replaceAll(/[:-]/g, "") ?? "";
+  if (!/^[0-9a-f]{12}$/.test(digits) || virtualVendors.test(digits)) return undefined;
+  // Bit 1: locally administered. Bit 0: a group address, which no card has.
+  const isOwn = (Number.parseInt(digits.slice(0, 2), 16) & 0x03) === 0;
+  return isOwn ? identifierFrom(digits) : undefined;
+}
+
 /** Firmware, kernel and tools write the same number with other separators and in other case. */
 function normalize(raw: string): string {
   return raw

@@ -22,7 +22,9 @@ export { parseDocument } from "./document.ts";
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { createHostKey, type HostKey, openHostKey } from "./host-key.ts";
-export { type Machine, type MachineFact, readMachine } from "./machine.ts";
+export { readMachine } from "./machine.ts";
+export type { Machine, MachineFact } from "./machine-fact.ts";
+export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
 export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
 export {

@@ -5,7 +5,7 @@ import { parseDocument } from "./document.ts";
 import { envelopeKinds, parseEnvelope } from "./envelope.ts";
 import { enroll, isWeak } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine } from "./machine-fact.ts";
 import { type HostRequest, hostRequestSchema, type LedgerHead, PRODUCT } from "./schema.ts";
 import { isSignedBy, signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";

@@ -7,7 +7,7 @@ import { parseDocument } from "./document.ts";
 import { type Envelope, envelopeKinds, parseEnvelope } from "./envelope.ts";
 import { type FingerprintMatch, matchFingerprint } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine } from "./machine-fact.ts";
 import { readSmallFile } from "./read-file.ts";
 import { type License, licenseSchema, PRODUCT } from "./schema.ts";
 import { isSignedBy } from "./sign.ts";
