@@ -1,4 +1,5 @@
 export { countBytesElements, decodeBytesElements, encodeBytesElements } from "./bytes-elements.ts";
 export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
+export { quoteName } from "./quote-name.ts";
 export { elementCount, MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
 export { validateInputs, validateOutputs } from "./validate.ts";

@@ -1,6 +1,7 @@
 import { SignetError } from "../errors.ts";
 import { countBytesElements } from "./bytes-elements.ts";
 import { datatypes } from "./datatype.ts";
+import { quoteName } from "./quote-name.ts";
 import { MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
 
 /**
@@ -81,6 +82,7 @@ function validateSize(tensor: Tensor): void {
       const expected = `${count * elementBytes} bytes for ${tensor.datatype} ${formatShape(tensor.shape)}`;
       throw malformed(tensor, `expected ${expected}, found ${found}`);
     }
+    if (tensor.datatype === "BOOL") validateBooleans(tensor);
     return;
   }
   let elements: number;
@@ -92,6 +94,12 @@ function validateSize(tensor: Tensor): void {
   if (elements !== count) {
     throw malformed(tensor, `expected ${count} BYTES elements for ${formatShape(tensor.shape)}, found ${elements}`);
   }
+}
+
+/** To C and C++ a bool that is neither 0 nor 1 is undefined behavior. */
+function validateBooleans(tensor: Tensor): void {
+  const wrong = tensor.data.find((byte) => byte > 1);
+  if (wrong !== undefined) throw malformed(tensor, `expected BOOL bytes of 0 or 1, found ${wrong}`);
 }
 
 /**
@@ -117,11 +125,6 @@ function malformed(input: { readonly name: string }, problem: string): SignetErr
 
 function listNames(specs: readonly TensorSpec[]): string {
   return specs.length === 0 ? "no names at all" : specs.map((spec) => quoteName(spec.name)).join(", ");
-}
-
-/** A name from outside, made safe to print: quoted, escaped, cut. */
-function quoteName(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
 function formatShape(shape: readonly number[]): string {

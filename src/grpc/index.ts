@@ -1,0 +1,13 @@
+export { CODE_KEY, errorFromGrpcStatus, grpcStatusFromError } from "./errors.ts";
+export {
+  type InferenceHandlers,
+  type InferenceService,
+  type InferRequestMessage,
+  type InferResponseMessage,
+  inferenceService,
+  type ModelConfigMessage,
+  type ModelMetadataMessage,
+  type NamedModelMessage,
+  type ServerMetadataMessage,
+} from "./messages.ts";
+export { decodeInferRequest, encodeInferResponse, type InferRequest } from "./tensors.ts";

@@ -1,0 +1,184 @@
+import { fileURLToPath } from "node:url";
+import type { handleUnaryCall, MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { SignetError } from "../errors.ts";
+import { verifyInferRequestBytes } from "./infer-request-limits.ts";
+
+/**
+ * The messages of proto/inference.proto as proto-loader gives and takes them: names as in the file, 64-bit
+ * integers as decimal strings (numbers are taken too), enums by name, bytes as views of the message.
+ */
+
+type Int64 = string | number;
+type Empty = Record<string, never>;
+
+export interface NamedModelMessage {
+  name: string;
+  version: string;
+}
+
+export interface ServerMetadataMessage {
+  name: string;
+  version: string;
+  extensions: string[];
+}
+
+export interface TensorMetadataMessage {
+  name: string;
+  datatype: string;
+  shape: Int64[];
+}
+
+export interface ModelMetadataMessage {
+  name: string;
+  versions: string[];
+  platform: string;
+  inputs: TensorMetadataMessage[];
+  outputs: TensorMetadataMessage[];
+}
+
+/** At most one of the values is set; none where the client left the value out or used an unknown kind. */
+export interface InferParameterMessage {
+  bool_param?: boolean;
+  int64_param?: Int64;
+  string_param?: string;
+  double_param?: number;
+  uint64_param?: Int64;
+}
+
+export type InferParametersMessage = Record<string, InferParameterMessage>;
+
+export interface InferContentsMessage {
+  bool_contents: boolean[];
+  int_contents: number[];
+  int64_contents: Int64[];
+  uint_contents: number[];
+  uint64_contents: Int64[];
+  fp32_contents: number[];
+  fp64_contents: number[];
+  bytes_contents: Uint8Array[];
+}
+
+export interface InferInputMessage {
+  name: string;
+  datatype: string;
+  shape: Int64[];
+  parameters?: InferParametersMessage;
+  contents?: Partial<InferContentsMessage> | null;
+}
+
+export interface InferRequestedOutputMessage {
+  name: string;
+  parameters?: InferParametersMessage;
+}
+
+export interface InferRequestMessage {
+  model_name: string;
+  model_version: string;
+  id: string;
+  parameters: InferParametersMessage;
+  inputs: InferInputMessage[];
+  outputs: InferRequestedOutputMessage[];
+  raw_input_contents: Uint8Array[];
+  /** Set where the bytes were not a request; decodeInferRequest throws it, after the caller has been let in. */
+  malformed?: SignetError;
+}
+
+export interface InferResponseMessage {
+  model_name: string;
+  model_version: string;
+  id: string;
+  parameters: InferParametersMessage;
+  outputs: TensorMetadataMessage[];
+  raw_output_contents: Uint8Array[];
+}
+
+export interface ModelTensorConfigMessage {
+  name: string;
+  data_type: string;
+  dims: Int64[];
+}
+
+export interface ModelConfigMessage {
+  name: string;
+  platform: string;
+  backend: string;
+  max_batch_size: number;
+  input: ModelTensorConfigMessage[];
+  output: ModelTensorConfigMessage[];
+  instance_group: { name: string; count: number; kind: "KIND_GPU" | "KIND_CPU"; gpus: number[] }[];
+  parameters: Record<string, { string_value: string }>;
+  model_transaction_policy: { decoupled: boolean };
+  response_cache: { enable: boolean };
+  dynamic_batching?: { preferred_batch_size: number[]; max_queue_delay_microseconds: Int64 };
+}
+
+/** Every call of the service with its request and response. */
+interface InferenceCalls {
+  ServerLive: [Empty, { live: boolean }];
+  ServerReady: [Empty, { ready: boolean }];
+  ModelReady: [NamedModelMessage, { ready: boolean }];
+  ServerMetadata: [Empty, ServerMetadataMessage];
+  ModelMetadata: [NamedModelMessage, ModelMetadataMessage];
+  ModelInfer: [InferRequestMessage, InferResponseMessage];
+  ModelConfig: [NamedModelMessage, { config: ModelConfigMessage }];
+}
+
+export type InferenceHandlers = {
+  [Call in keyof InferenceCalls]: handleUnaryCall<InferenceCalls[Call][0], InferenceCalls[Call][1]>;
+};
+
+export type InferenceService = ServiceDefinition & {
+  [Call in keyof InferenceCalls]: MethodDefinition<InferenceCalls[Call][0], InferenceCalls[Call][1]>;
+};
+
+let loaded: InferenceService | undefined;
+
+/** The service definition for a grpc-js server or client; the .proto file is read on the first call. */
+export function inferenceService(): InferenceService {
+  loaded ??= loadInferenceService();
+  return loaded;
+}
+
+function loadInferenceService(): InferenceService {
+  const file = fileURLToPath(new URL("../../proto/inference.proto", import.meta.url));
+  const definition = loadSync(file, {
+    keepCase: true,
+    longs: String, // a shape or an INT64 element above 2^53 must not be rounded before it is checked
+    enums: String,
+    defaults: true,
+    arrays: true,
+    objects: true,
+    oneofs: true,
+  });
+  const service = definition["inference.GRPCInferenceService"] as unknown as InferenceService;
+  const { ModelInfer } = service;
+  const decode = ModelInfer.requestDeserialize;
+  // Never throws: grpc-js answers INTERNAL to what a deserializer throws, and it runs before access is checked.
+  const requestDeserialize = (bytes: Buffer): InferRequestMessage => {
+    try {
+      verifyInferRequestBytes(bytes);
+      return decode(bytes);
+    } catch (error) {
+      return malformedRequest(error);
+    }
+  };
+  return { ...service, ModelInfer: { ...ModelInfer, requestDeserialize } };
+}
+
+function malformedRequest(thrown: unknown): InferRequestMessage {
+  const malformed =
+    thrown instanceof SignetError
+      ? thrown
+      : new SignetError("REQUEST_MALFORMED", "expected a ModelInferRequest, found other bytes", { cause: thrown });
+  return {
+    model_name: "",
+    model_version: "",
+    id: "",
+    parameters: {},
+    inputs: [],
+    outputs: [],
+    raw_input_contents: [],
+    malformed,
+  };
+}

@@ -1,0 +1,94 @@
+import { SignetError } from "../errors.ts";
+import { quoteName } from "../tensor/index.ts";
+import type { InferParameterMessage, InferParametersMessage } from "./messages.ts";
+
+/** 64-bit integers are bigint, doubles are number. */
+export type ParameterValue = string | boolean | bigint | number;
+
+interface DecodedParameters {
+  readonly priority: number;
+  readonly queueTimeoutMs: number | null;
+  readonly parameters: ReadonlyMap<string, ParameterValue>;
+}
+
+const RESERVED_PREFIX = "triton_";
+const MAX_PRIORITY = 2 ** 31 - 1;
+const MAX_TIMEOUT_MS = 2 ** 31 - 1; // the most a timer can wait
+
+/**
+ * Splits a request's parameters into what the protocol defines and what the service may define.
+ * @throws REQUEST_MALFORMED for a wrong kind of value or an unknown reserved name, NOT_IMPLEMENTED for sequences
+ */
+export function decodeParameters(message: InferParametersMessage): DecodedParameters {
+  let priority = 0;
+  let queueTimeoutMs: number | null = null;
+  const parameters = new Map<string, ParameterValue>(); // a client's own names: never the keys of an object
+  for (const [name, parameter] of Object.entries(message)) {
+    const value = readValue(name, parameter);
+    switch (name) {
+      case "priority":
+        priority = Math.min(natural(name, value), MAX_PRIORITY);
+        break;
+      case "timeout": {
+        const microseconds = natural(name, value);
+        queueTimeoutMs = microseconds === 0 ? null : Math.min(Math.ceil(microseconds / 1000), MAX_TIMEOUT_MS);
+        break;
+      }
+      case "sequence_id":
+      case "sequence_start":
+      case "sequence_end":
+        refuseSequence(name, value);
+        break;
+      case "triton_enable_empty_final_response": // some clients set it on every request; it concerns streams only
+        if (typeof value !== "boolean")
+          throw malformed(`parameter ${name}: expected a bool, found another kind of value`);
+        break;
+      default:
+        if (name.startsWith(RESERVED_PREFIX)) {
+          throw malformed(`parameter ${quoteName(name)}: expected no other name beginning with ${RESERVED_PREFIX}`);
+        }
+        parameters.set(name, value);
+    }
+  }
+  return { priority, queueTimeoutMs, parameters };
+}
+
+/**
+ * Parameters of one input or output that change what is in it; to overlook one would give wrong results.
+ * @throws NOT_IMPLEMENTED
+ */
+export function refuseTensorParameters(where: string, parameters: InferParametersMessage | undefined): void {
+  if (parameters === undefined) return;
+  for (const name of Object.keys(parameters)) {
+    if (name.startsWith("shared_memory_")) {
+      throw new SignetError("NOT_IMPLEMENTED", `${where}: expected its data in the message, found ${quoteName(name)}`);
+    }
+    if (name === "classification") {
+      throw new SignetError("NOT_IMPLEMENTED", `${where}: expected no classification, which the client can do itself`);
+    }
+  }
+}
+
+function readValue(name: string, parameter: InferParameterMessage): ParameterValue {
+  if (parameter.bool_param !== undefined) return parameter.bool_param;
+  if (parameter.string_param !== undefined) return parameter.string_param;
+  if (parameter.double_param !== undefined) return parameter.double_param;
+  if (parameter.int64_param !== undefined) return BigInt(parameter.int64_param);
+  if (parameter.uint64_param !== undefined) return BigInt(parameter.uint64_param);
+  throw malformed(`parameter ${quoteName(name)}: expected a value, found none`);
+}
+
+/** Nothing was asked for where the id is 0 or empty and the flags are false. */
+function refuseSequence(name: string, value: ParameterValue): void {
+  if (value === false || value === 0n || value === "") return;
+  throw new SignetError("NOT_IMPLEMENTED", `parameter ${name}: expected requests that stand alone, found a sequence`);
+}
+
+function natural(name: string, value: ParameterValue): number {
+  if (typeof value !== "bigint" || value < 0n) throw malformed(`parameter ${name}: expected an integer of 0 or more`);
+  return Number(value);
+}
+
+function malformed(message: string): SignetError {
+  return new SignetError("REQUEST_MALFORMED", message);
+}
