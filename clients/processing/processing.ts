@@ -38,8 +38,8 @@ export interface Processing {
 }
 
 /**
- * A right reading of clean text is surer than this; most upside-down lines are not. Between it and the
- * confidence asked for, a look at the picture turned settles which way is up.
+ * Clean lines are read surer than this, and most that stand upside down are not: so a first answer below it is worth
+ * a second call. And two calls are two chances to be wrong, so the second answer counts only above it.
  */
 const SURE_CONFIDENCE = 0.9;
 
@@ -62,9 +62,8 @@ const textLine: Processing = {
     const upright = this.interpret(await infer(this.prepare(image, parameters)), parameters);
     if (upright.readable && upright.confidence >= SURE_CONFIDENCE) return { ...upright, rotateDegrees: 0 };
     const turned = this.interpret(await infer(this.prepare(image, parameters, { rotateDegrees: 180 })), parameters);
-    return turned.confidence > upright.confidence
-      ? { ...turned, rotateDegrees: 180 }
-      : { ...upright, rotateDegrees: 0 };
+    const isSurer = turned.confidence > upright.confidence && turned.confidence >= SURE_CONFIDENCE;
+    return turned.readable && isSurer ? { ...turned, rotateDegrees: 180 } : { ...upright, rotateDegrees: 0 };
   },
 };
 

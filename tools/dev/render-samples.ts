@@ -14,8 +14,8 @@ interface Sample {
   readonly kind: string;
   /** The words in the picture; empty for a picture without any. */
   readonly written: string;
-  /** False where no honest answer exists, or the example model does not find it. Default true. */
-  readonly readable?: boolean;
+  /** What the example's model answers where that is not what is written; null for "cannot be read". */
+  readonly answered?: string | null;
   readonly font?: string;
   /** Font size in pixels. Default 40. */
   readonly size?: number;
@@ -55,8 +55,16 @@ const samples: readonly Sample[] = [
   { file: "color.png", kind: "color", written: "Mind the gap", ink: "#ffd900", paper: "#0a3d91" },
   { file: "low-contrast.png", kind: "low contrast", written: "Watermark 2026", ink: "#c4c4c4", paper: "#d8d8d8" },
   { file: "noisy.png", kind: "noisy", written: "Signal and noise", noise: 45 },
-  { file: "noisy-low-contrast.png", kind: "noisy", written: "Fax page 3", ink: "#666", paper: "#bbb", noise: 18 },
-  { file: "blurred.png", kind: "blurred", written: "Out of focus", blur: 3 },
+  { file: "very-noisy.png", kind: "noisy", written: "Can you read me", noise: 200 },
+  {
+    file: "noisy-low-contrast.png",
+    kind: "noisy",
+    written: "Received by fax",
+    ink: "#666",
+    paper: "#bbb",
+    noise: 18,
+  },
+  { file: "blurred.png", kind: "blurred", written: "Unfocused", blur: 3 },
   { file: "tilted.png", kind: "tilted", written: "Slightly tilted", rotateDegrees: 3 },
   { file: "tilted-back.png", kind: "tilted", written: "Room B-204", rotateDegrees: -2.5 },
   { file: "upside-down.png", kind: "upside down", written: "This side up", rotateDegrees: 180 },
@@ -67,10 +75,12 @@ const samples: readonly Sample[] = [
     font: "Liberation Sans",
     rotateDegrees: 180,
   },
-  { file: "buried-in-noise.png", kind: "hard", written: "Can you read me", noise: 200, readable: false },
-  { file: "far-out-of-focus.png", kind: "hard", written: "Nobody can read this", blur: 14, readable: false },
-  { file: "pure-noise.png", kind: "unreadable", written: "", noise: 90, paper: "#808080", readable: false },
-  { file: "empty.png", kind: "unreadable", written: "", readable: false },
+  { file: "blurred-spaces.png", kind: "hard", written: "Out of focus", blur: 3, answered: "Outoffocus" },
+  { file: "buried-in-noise.png", kind: "hard", written: "Nobody can read this", noise: 450, answered: null },
+  { file: "far-out-of-focus.png", kind: "hard", written: "Nobody can read this", blur: 10, answered: null },
+  { file: "lost-serial.png", kind: "hard", written: "SN 8B0-O1I", blur: 6, answered: null },
+  { file: "pure-noise.png", kind: "unreadable", written: "", noise: 90, paper: "#808080", answered: null },
+  { file: "empty.png", kind: "unreadable", written: "", answered: null },
 ];
 
 async function renderSample(sample: Sample): Promise<Buffer> {
@@ -142,8 +152,8 @@ await mkdir(FOLDER, { recursive: true });
 const expected: Record<string, { kind: string; text: string | null; written?: string }> = {};
 for (const sample of samples) {
   await writeFile(join(FOLDER, sample.file), await renderSample(sample));
-  const { file, kind, written, readable = true } = sample;
-  expected[file] = readable ? { kind, text: written } : { kind, text: null, ...(written !== "" && { written }) };
+  const { file, kind, written, answered = written } = sample;
+  expected[file] = { kind, text: answered, ...(answered !== written && { written }) };
 }
 await writeFile(join(FOLDER, "expected.json"), `${JSON.stringify(expected, null, 2)}\n`);
 process.stderr.write(`${samples.length} samples in ${FOLDER}\n`);
