@@ -1,0 +1,150 @@
+// For tests only: a plugin that misbehaves on request, in every way a native library can.
+#include <signet/plugin.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+namespace {
+
+[[noreturn]] void loopForEver() {
+  for (volatile unsigned turns = 0;;) turns = turns + 1;
+}
+
+void segv() {
+  volatile int *volatile nowhere = nullptr;
+  *nowhere = 1;
+}
+
+void fpe() {
+  volatile int zero = 0;
+  volatile int result = 1 / zero;
+  static_cast<void>(result);
+  std::raise(SIGFPE);  // where the processor does not trap, as on arm64
+}
+
+// Touches every page on its way down; the volatile read keeps the call from becoming a loop.
+int overflowStack(int64_t depth) {
+  volatile char page[4096];
+  page[0] = static_cast<char>(depth);
+  return depth < INT64_MAX ? overflowStack(depth + 1) + page[0] : 0;
+}
+
+void leak(int64_t mib) {
+  const size_t size = static_cast<size_t>(mib) << 20;
+  void *block = std::malloc(size);
+  if (block == nullptr) throw std::bad_alloc();
+  std::memset(block, 0x5a, size);
+  static std::atomic<void *> last{nullptr};  // so that the compiler cannot see that nobody will read it
+  last = block;
+}
+
+class Faulty {
+ public:
+  static signet::Facts facts() {
+    signet::Facts facts;
+    facts.name = "faulty";
+    facts.version = "1.0.0";
+    facts.vendor = "Signet";
+    facts.description = "Misbehaves on request, for tests.";
+    facts.concurrent = true;
+    facts.cancellable = true;
+    facts.progress = true;
+    facts.config = {{"create", "What create() does wrong: fail, segv, exit or loop."}};
+    return facts;
+  }
+
+  explicit Faulty(const signet::CreateArgs &args) {
+    args.onlyKeys({"create"});
+    const signet::Json *create = args.config.find("create");
+    if (create == nullptr) return;
+    const std::string &how = create->asString("config.create");
+    if (how == "fail") throw signet::Error(SIGNET_UNAVAILABLE, "create failed, as it was asked to");
+    else if (how == "segv") segv();
+    else if (how == "exit") std::exit(0);
+    else if (how == "loop") loopForEver();
+    else throw std::invalid_argument("config.create: expected fail, segv, exit or loop");
+  }
+
+  std::vector<signet::TensorSpec> inputs() const { return {{"mode", SIGNET_BYTES, {1}}, {"amount", SIGNET_INT64, {1}}}; }
+  std::vector<signet::TensorSpec> outputs() const { return {{"result", SIGNET_INT64, {-1}}}; }
+
+  void run(const signet::Inputs &inputs, signet::Outputs &outputs, signet::Control &control) {
+    const std::string mode(inputs[0].strings()[0]);
+    const int64_t amount = *inputs[1].data<int64_t>();
+    if (misbehave(mode, amount, control)) answer(outputs[0], amount);
+    else if (!lie(mode, amount, outputs[0])) throw std::invalid_argument("mode: unknown mode " + mode);
+  }
+
+ private:
+  static void answer(signet::Output output, int64_t amount) { *output.place<int64_t>(SIGNET_INT64, {1}) = amount; }
+
+  // The modes that end well, or end everything. False if `mode` is not one of them.
+  static bool misbehave(const std::string &mode, int64_t amount, signet::Control &control) {
+    if (mode == "ok") return true;
+    if (mode == "fail") throw signet::Error(SIGNET_INTERNAL, "failed, as it was asked to");
+    if (mode == "segv") return segv(), true;
+    if (mode == "abort") std::abort();
+    if (mode == "throw") return std::thread([] { throw std::runtime_error("nobody catches this"); }).join(), true;
+    if (mode == "fpe") return fpe(), true;
+    if (mode == "stack") return overflowStack(0) != 0;
+    if (mode == "exit") std::exit(static_cast<int>(amount));
+    if (mode == "loop") loopForEver();
+    if (mode == "wait") return wait(amount, control), true;
+    if (mode == "sleep") return std::this_thread::sleep_for(std::chrono::milliseconds(amount)), true;
+    if (mode == "leak") return leak(amount), true;
+    return false;
+  }
+
+  // The well-behaved long job: looks at the cancel word, tells how far it is.
+  static void wait(int64_t milliseconds, signet::Control &control) {
+    const auto start = std::chrono::steady_clock::now();
+    control.stage(1);
+    for (;;) {
+      control.throwIfStopped();
+      const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(
+          std::chrono::steady_clock::now() - start).count();
+      control.beat();
+      control.progress(static_cast<uint32_t>(milliseconds <= 0 ? 1000 : std::min<int64_t>(1000, passed * 1000 / milliseconds)));
+      if (passed >= milliseconds) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  // The modes that tell the host something untrue about the output. False if `mode` is not one of them.
+  static bool lie(const std::string &mode, int64_t amount, signet::Output output) {
+    signet_tensor &raw = output.raw();
+    const uint64_t capacity = raw.nbytes;
+    if (mode == "grow") {
+      // As many elements as asked for, mostly more than the caller's buffer holds: no lie, but memory of ours.
+      int64_t *elements = output.place<int64_t>(SIGNET_INT64, {amount});
+      for (int64_t i = 0; i < amount; ++i) elements[i] = i;
+    } else if (mode == "lie-size") {
+      // Claims to have written past the end of the caller's buffer.
+      answer(output, amount);
+      raw.shape[0] = static_cast<int64_t>(capacity / sizeof(int64_t)) + 1024;
+      raw.nbytes = static_cast<uint64_t>(raw.shape[0]) * sizeof(int64_t);
+    } else if (mode == "lie-shape") {
+      answer(output, amount);
+      raw.shape[0] = 1000;
+    } else if (mode == "lie-owner") {
+      // Memory of its own, of which it has far less than it says.
+      raw.nbytes = 0;
+      answer(output, amount);
+      raw.shape[0] = int64_t{1} << 37;
+      raw.nbytes = static_cast<uint64_t>(raw.shape[0]) * sizeof(int64_t);
+    } else {
+      return false;
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+SIGNET_PLUGIN(Faulty)
