@@ -1,0 +1,204 @@
+import { describe, expect, test } from "vitest";
+import { nativeLibrary } from "../../test/helpers/native.ts";
+import { faultyJob, faultyResult, identityJob, useService } from "../../test/helpers/runner.ts";
+import type { Job } from "./index.ts";
+
+const faulty = nativeLibrary("faulty");
+const identity = nativeLibrary("identity");
+
+/** Starts a job and resolves with a promise of its end once native code has begun. */
+async function begun(submit: (job: Job) => Promise<unknown>, job: Job): Promise<{ end: Promise<unknown> }> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = submit({
+    ...job,
+    begin: () => {
+      resolve();
+      return () => {};
+    },
+  });
+  end.catch(() => {});
+  await promise;
+  return { end };
+}
+
+describe("what a plugin does to its process", () => {
+  test.each([
+    ["segv", 1, "SERVICE_CRASHED"],
+    ["abort", 1, "SERVICE_CRASHED"],
+    ["throw", 1, "SERVICE_CRASHED"],
+    ["fpe", 1, "SERVICE_CRASHED"],
+    ["stack", 1, "SERVICE_CRASHED"],
+    ["exit", 0, "SERVICE_CRASHED"],
+    ["exit", 42, "SERVICE_CRASHED"],
+    ["lie-size", 1, "SERVICE_PROTOCOL"],
+    ["lie-shape", 1, "SERVICE_PROTOCOL"],
+  ])("%s(%i) fails that job with %s, and the next one succeeds", async (mode, amount, code) => {
+    const { runner } = await useService(faulty, {});
+    const neighbor = await useService(identity, {});
+    const bytes = new Uint8Array([1, 2, 3]);
+
+    const failing = runner.submit(faultyJob(mode, amount));
+    const other = neighbor.runner.submit(identityJob(bytes));
+    await expect(failing).rejects.toMatchObject({ code });
+    expect((await other).outputs[0]!.data).toEqual(bytes);
+
+    const next = await runner.submit(faultyJob("ok", 7));
+    expect(faultyResult(next.outputs)).toBe(7);
+    expect(neighbor.events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
+  test("an endless loop is ended at the job's run limit, and the next job succeeds", async () => {
+    const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
+    const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200, runLimitIsLicensed: true }));
+    const next = runner.submit(faultyJob("ok", 5));
+    await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
+    expect(faultyResult((await next).outputs)).toBe(5);
+    expect(events.some((event) => event.type === "ended")).toBe(true);
+  });
+
+  test("growth beyond the memory limit ends the process, and the next job succeeds", async () => {
+    const { runner, events } = await useService(faulty, {}, { memoryLimitBytes: 400 * 2 ** 20 });
+    await runner.submit(faultyJob("leak", 500)).catch((error) => expect(error.code).toBe("SERVICE_OUT_OF_MEMORY"));
+    await expect
+      .poll(() => events.find((event) => event.type === "ended")?.error.code, { timeout: 30_000 })
+      .toBe("SERVICE_OUT_OF_MEMORY");
+    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+  });
+
+  test("an error it reports in words fails the job and leaves the process alone", async () => {
+    const { runner, events } = await useService(faulty, {});
+    await expect(runner.submit(faultyJob("fail"))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
+    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
+  test("jobs in the same process when it crashes fail too, those that wait do not", async () => {
+    const { runner } = await useService(faulty, {}, { concurrency: 2 });
+    const sleeping = await begun((job) => runner.submit(job), faultyJob("sleep", 5_000));
+    const crashing = runner.submit(faultyJob("segv"));
+    const waiting = runner.submit(faultyJob("ok", 9));
+    await expect(crashing).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
+    await expect(sleeping.end).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
+    expect(faultyResult((await waiting).outputs)).toBe(9);
+  });
+
+  test("an output in its own memory is copied, an output too large for the slot is refused in words", async () => {
+    const { runner, events } = await useService(faulty, {}, { slotBytes: 1 << 20 });
+    const grown = await runner.submit(faultyJob("grow", 1000));
+    expect(grown.outputs[0]!.shape).toEqual([1000]);
+    await expect(runner.submit(faultyJob("grow", 200_000))).rejects.toMatchObject({ code: "OUTPUT_TOO_LARGE" });
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+});
+
+describe("starting", () => {
+  test.each(["fail", "segv", "exit", "loop"])(
+    "a plugin whose create does %s is reported, not hung on",
+    async (create) => {
+      const started = useService(faulty, { create }, { startTimeoutMs: 3_000 });
+      await expect(started).rejects.toMatchObject({ code: "SERVICE_START_FAILED" });
+    },
+  );
+
+  test("a plugin whose tensors differ from the licensed ones is refused", async () => {
+    const started = useService(identity, {}, { inputs: [{ name: "input", datatype: "FP32", shape: [-1] }] });
+    await expect(started).rejects.toMatchObject({ code: "PLUGIN_INCOMPATIBLE" });
+  });
+});
+
+describe("waiting and stopping", () => {
+  test("a full queue refuses, and what waits runs in order of priority", async () => {
+    const { runner } = await useService(faulty, {}, { maxQueue: 2 });
+    const order: string[] = [];
+    const first = await begun((job) => runner.submit(job), faultyJob("wait", 300));
+    const low = runner.submit(faultyJob("ok", 1, { priority: 2 })).then(() => order.push("low"));
+    const high = runner.submit(faultyJob("ok", 1, { priority: 1 })).then(() => order.push("high"));
+    await expect(runner.submit(faultyJob("ok"))).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    await Promise.all([first.end, low, high]);
+    expect(order).toEqual(["high", "low"]);
+  });
+
+  test("admission by reject answers at once while a job runs", async () => {
+    const { runner } = await useService(faulty, {}, { admission: "reject" });
+    const first = await begun((job) => runner.submit(job), faultyJob("wait", 300));
+    await expect(runner.submit(faultyJob("ok"))).rejects.toMatchObject({ code: "SERVICE_BUSY" });
+    await first.end;
+    expect(faultyResult((await runner.submit(faultyJob("ok", 2))).outputs)).toBe(2);
+  });
+
+  test("a caller's cancellation reaches a plugin that looks, without costing its process", async () => {
+    const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 20_000 });
+    const controller = new AbortController();
+    const running = await begun((job) => runner.submit(job), faultyJob("wait", 60_000, { signal: controller.signal }));
+    controller.abort();
+    await expect(running.end).rejects.toMatchObject({ code: "CANCELLED" });
+    expect(faultyResult((await runner.submit(faultyJob("ok", 4))).outputs)).toBe(4);
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
+  test("a deadline answers the caller, and a plugin that ignores it loses its process", async () => {
+    const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
+    const late = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 200 }));
+    await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(faultyResult((await runner.submit(faultyJob("ok", 6))).outputs)).toBe(6);
+    expect(events.filter((event) => event.type === "ended")).toHaveLength(1);
+  });
+
+  test("one caller's stuck job never ends another caller's running job", async () => {
+    const { runner } = await useService(faulty, {}, { concurrency: 2, cancelGraceMs: 50 });
+    const patient = await begun((job) => runner.submit(job), faultyJob("sleep", 1_000));
+    const stuck = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 50 }));
+    await expect(stuck).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    await expect(patient.end).resolves.toBeDefined();
+  });
+
+  test("a job cancelled while it waits never begins", async () => {
+    const { runner } = await useService(faulty, {});
+    const first = await begun((job) => runner.submit(job), faultyJob("wait", 300));
+    const controller = new AbortController();
+    let hasBegun = false;
+    const waiting = runner.submit(
+      faultyJob("ok", 1, {
+        signal: controller.signal,
+        begin: () => {
+          hasBegun = true;
+          return () => {};
+        },
+      }),
+    );
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "CANCELLED" });
+    await first.end;
+    await runner.submit(faultyJob("ok"));
+    expect(hasBegun).toBe(false);
+  });
+
+  test("stopping lets running and waiting jobs end, and refuses new ones", async () => {
+    const { runner } = await useService(faulty, {});
+    const running = await begun((job) => runner.submit(job), faultyJob("sleep", 200));
+    const waiting = runner.submit(faultyJob("ok", 8));
+    const stopped = runner.stop(10_000);
+    await expect(runner.submit(faultyJob("ok"))).rejects.toMatchObject({ code: "SHUTTING_DOWN" });
+    await running.end;
+    expect(faultyResult((await waiting).outputs)).toBe(8);
+    await stopped;
+  });
+
+  test("a job that does not end within the drain time is ended", async () => {
+    const { runner } = await useService(faulty, {});
+    const running = await begun((job) => runner.submit(job), faultyJob("loop"));
+    await runner.stop(100);
+    await expect(running.end).rejects.toMatchObject({ code: "SHUTTING_DOWN" });
+  });
+
+  test("begin and its end are called exactly once for a job, also when it crashes", async () => {
+    const { runner } = await useService(faulty, {});
+    const calls: string[] = [];
+    const begin = () => {
+      calls.push("begin");
+      return () => calls.push("end");
+    };
+    await expect(runner.submit(faultyJob("segv", 1, { begin }))).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
+    expect(calls).toEqual(["begin", "end"]);
+  });
+});
