@@ -1,0 +1,158 @@
+import { formatFields, formatTable } from "../../src/cli/index.ts";
+import type { Component, HostRequest, License, Limits } from "../../src/license/index.ts";
+import { thresholdFor, weightOf } from "../../src/license/index.ts";
+import { formatDuration } from "./duration.ts";
+import type { CertificateFacts, Inspection, SignatureFacts } from "./inspect-file.ts";
+
+/** An inspection in words. @param now what a license's dates are compared with */
+export function formatInspection(inspection: Inspection, now: Date): string {
+  const paragraphs = [...describe(inspection, now)];
+  if (inspection.unknown.length > 0) {
+    paragraphs.push(["Cannot be known from this file:", ...inspection.unknown.map((line) => `  ${line}`)].join("\n"));
+  }
+  return paragraphs.join("\n\n");
+}
+
+function describe(inspection: Inspection, now: Date): string[] {
+  switch (inspection.kind) {
+    case "host request":
+      return describeRequest(inspection.document, inspection.signature);
+    case "license":
+      return describeLicense(inspection.document, inspection.signature, now);
+    case "revocation list": {
+      const { number, issuedAt, licenses, issuers } = inspection.document;
+      return [
+        `A list of what a vendor has withdrawn, ${describeSignature(inspection.signature)}.`,
+        formatFields([
+          ["number", number],
+          ["made", issuedAt],
+          ["licenses", licenses.join(", ") || "none"],
+          ["issuers", issuers.join(", ") || "none"],
+        ]),
+      ];
+    }
+    case "configuration": {
+      const { licenseId, size, md5, sha256 } = inspection.document;
+      const belongs = licenseId === null ? "" : ` It belongs to the license beside it, ${licenseId}.`;
+      return [
+        `Most likely an encrypted service configuration (license.conf).${belongs}`,
+        formatFields([
+          ["size", size],
+          ["MD5", md5],
+          ["SHA-256", sha256],
+        ]),
+      ];
+    }
+    case "certificate":
+      return describeCertificate(inspection.document, now);
+    case "private key":
+      return inspection.document.encrypted
+        ? ["A private key, encrypted with a passphrase. Never send it to anyone."]
+        : ["A private key WITHOUT a passphrase. Never send it to anyone; whoever has read it can use it."];
+  }
+}
+
+function describeRequest({ requestId, createdAt, host, ledger }: HostRequest, signature: SignatureFacts): string[] {
+  const { threshold, minTypes } = thresholdFor(host.components);
+  const paragraphs = [
+    "A request for a license, signed by the host key inside it: whoever made it holds that key.",
+    formatFields([
+      ["request", requestId],
+      ["made", createdAt],
+      ["host key id", signature.keyId],
+      ["platform", `${host.platform}, ${host.os}, ${host.arch}`],
+      ["strength", host.weak ? "WEAK: a copy of this host could pass for it; issuing needs --accept-weak" : "good"],
+    ]),
+    describeComponents(host.components, threshold, minTypes),
+  ];
+  if (ledger === undefined) return [...paragraphs, "It has used no license yet."];
+  const totals = Object.entries(ledger.totals).map(([name, { runs, runTimeMs }]) => [
+    name,
+    `${runs}`,
+    formatDuration(runTimeMs),
+  ]);
+  return [...paragraphs, `Used so far, by its ledger of ${ledger.sequence} records:`, formatTable(usedHeader, totals)];
+}
+
+const usedHeader = ["SERVICE", "RUNS", "RUN TIME"];
+
+function describeLicense(license: License, signature: SignatureFacts, now: Date): string[] {
+  const { host, conf } = license;
+  return [
+    `A license of ${license.vendor} for ${license.customer}, ${describeSignature(signature)}.`,
+    formatFields([
+      ["license", `${license.licenseId}, sequence ${license.sequence}`],
+      ["product", license.product],
+      ["issued", `${license.issuedAt} for the request ${license.requestId}`],
+      ["valid", `${license.notBefore} to ${license.expires}, then ${license.graceDays} days of grace`],
+      ["now", describePhase(license, now)],
+      ["issuer key id", signature.keyId],
+      ["root key id", signature.root],
+      ["platform", host.platform],
+      ["license.conf", `${conf.size} bytes, MD5 ${conf.md5}, SHA-256 ${conf.sha256}`],
+    ]),
+    describeComponents(host.components, host.threshold, host.minTypes),
+    ...license.services.map(({ name, version, limits, files }) =>
+      [
+        `Service ${name}, version ${version}: ${describeLimits(limits)}`,
+        formatTable(
+          ["FILE", "BYTES", "MD5", "SHA-256"],
+          files.map((file) => [file.name, `${file.size}`, file.md5, file.sha256]),
+        ),
+      ].join("\n"),
+    ),
+  ];
+}
+
+function describeCertificate(certificate: CertificateFacts, now: Date): string[] {
+  const role = {
+    root: "A vendor's root certificate: pinned on a host, it decides whose licenses hold there.",
+    issuer: "A vendor's issuer certificate: its key signs licenses.",
+    other: "A certificate that Signet has no use for: it is neither a CA nor meant for license issuing.",
+  }[certificate.role];
+  const phase = now.toISOString() > certificate.expires ? ", expired" : "";
+  return [
+    role,
+    formatFields([
+      ["key id", certificate.keyId],
+      ["subject", certificate.subject],
+      ["issued by", certificate.issuer],
+      ["key", certificate.key],
+      ["valid", `${certificate.notBefore} to ${certificate.expires}${phase}`],
+      ["usable", certificate.weakness === null ? "yes" : `no: ${certificate.weakness}`],
+      ["root key id", certificate.root],
+    ]),
+  ];
+}
+
+function describeSignature({ holds, signer, root }: SignatureFacts): string {
+  const by = signer === null ? "a key without a certificate" : signer;
+  if (!holds) return `but its signature DOES NOT HOLD for ${by}`;
+  return root === null ? `signed by ${by}` : `signed by ${by}, whom the given root vouches for`;
+}
+
+function describeComponents(components: readonly Component[], threshold: number, minTypes: number): string {
+  if (components.length === 0) return "It is bound to the host key alone: no hardware is enrolled.";
+  const rows = components.map(({ type, weight }) => [type, `${weight}`]);
+  const rule = `${threshold} of ${weightOf(components)} points from ${minTypes} or more types must match`;
+  return `Hardware, by type only (${rule}):\n${formatTable(["COMPONENT", "POINTS"], rows)}`;
+}
+
+function describeLimits(limits: Limits): string {
+  const words = [
+    limits.runs === null ? "any number of runs" : `${limits.runs} runs`,
+    limits.runTimeMs === null ? null : `${formatDuration(limits.runTimeMs)} of run time`,
+    limits.jobTimeMs === null ? null : `${formatDuration(limits.jobTimeMs)} a job`,
+    `${limits.concurrency} at a time`,
+    limits.notBefore === null ? null : `from ${limits.notBefore}`,
+    limits.expires === null ? null : `until ${limits.expires}`,
+  ];
+  return words.filter((word) => word !== null).join(", ");
+}
+
+function describePhase({ notBefore, expires, graceDays }: License, now: Date): string {
+  const nowMs = now.getTime();
+  if (nowMs < Date.parse(notBefore)) return "not valid yet";
+  if (nowMs < Date.parse(expires)) return "valid";
+  return nowMs < Date.parse(expires) + graceDays * 86_400_000 ? "expired, in grace" : "expired";
+}

@@ -1,0 +1,51 @@
+import { lstat, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { SignetError } from "../../src/errors.ts";
+
+/**
+ * Makes a directory (mode 0700) that appears under its name only when `fill` has finished: it is filled beside it and
+ * renamed. Whatever fails before leaves nothing behind.
+ * @throws SignetError FILE_EXISTS when something has that name already; nothing is ever overwritten.
+ */
+export async function createDirectory<T>(path: string, fill: (directory: string) => Promise<T>): Promise<T> {
+  const target = resolve(path);
+  await verifyAbsent(target, path);
+  await mkdir(dirname(target), { recursive: true });
+  const draft = await mkdtemp(join(dirname(target), `.${basename(target)}.`));
+  try {
+    const result = await fill(draft);
+    await syncTree(draft);
+    // rename replaces an empty directory, so only a name taken in the meantime by something real can fail here.
+    await rename(draft, target).catch((error) => {
+      throw new SignetError("FILE_EXISTS", `${path}: could not be created, expected nothing there`, { cause: error });
+    });
+    return result;
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function verifyAbsent(target: string, path: string): Promise<void> {
+  const there = await lstat(target).catch(() => undefined);
+  if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: already exists, expected a new directory`);
+}
+
+/** A power cut after the rename must not leave a complete-looking directory of empty files. */
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path);
+  }
+  await syncPath(directory);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

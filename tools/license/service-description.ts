@@ -1,0 +1,180 @@
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { isNode, LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+import { SignetError } from "../../src/errors.ts";
+import { type Limits, label } from "../../src/license/index.ts";
+import { durationSchema } from "./duration.ts";
+
+const MAX_DESCRIPTION_BYTES = 1024 * 1024;
+const DAY_MS = 24 * 3600 * 1000;
+
+/** A day (2027-01-31, its first moment in UTC) or a moment (2027-01-31T12:00:00Z). */
+const moment = z
+  .union([z.iso.date(), z.iso.datetime({ offset: true })], "expected a date such as 2027-01-31 or 2027-01-31T12:00:00Z")
+  .transform((text) => new Date(text).toISOString());
+
+const path = z.string().min(1).max(4096);
+
+const limits = z.strictObject({
+  runs: z.int().min(1).nullable().default(null),
+  runTime: durationSchema.nullable().default(null),
+  jobTime: durationSchema.nullable().default(null),
+  concurrency: z.int().min(1).max(1024).default(1),
+  notBefore: moment.nullable().default(null),
+  expires: moment.nullable().default(null),
+});
+
+const parameter = z.union([z.string(), z.strictObject({ file: path })], "expected a text or { file: PATH }");
+
+const service = z.strictObject({
+  name: label,
+  version: label.default("1"),
+  library: path,
+  dependencies: z.array(path).max(64).default([]),
+  models: z.array(path).max(64).default([]),
+  config: z.record(z.string(), z.json()).default({}),
+  parameters: z.record(z.string().max(64), parameter).default({}),
+  limits: limits.prefault({}),
+});
+
+const descriptionSchema = z
+  .strictObject({
+    customer: z.string().min(1).max(200),
+    license: z.strictObject({
+      validDays: z.int().min(1).max(36_500).optional(),
+      notBefore: moment.optional(),
+      expires: moment.optional(),
+      graceDays: z.int().min(0).max(366).default(0),
+    }),
+    services: z.array(service).min(1).max(256),
+  })
+  .superRefine((description, context) => {
+    const { validDays, expires } = description.license;
+    if ((validDays === undefined) === (expires === undefined)) {
+      context.addIssue({ code: "custom", path: ["license"], message: "expected either validDays or expires" });
+    }
+    const names = new Set<string>();
+    for (const [index, { name: taken }] of description.services.entries()) {
+      if (names.has(taken)) {
+        const message = `${taken} is described twice`;
+        context.addIssue({ code: "custom", path: ["services", index, "name"], message });
+      }
+      names.add(taken);
+    }
+  });
+
+type Parsed = z.infer<typeof descriptionSchema>;
+
+/** One service as the vendor describes it; every path is absolute. */
+export interface DescribedService {
+  readonly name: string;
+  readonly version: string;
+  readonly library: string;
+  readonly dependencies: readonly string[];
+  readonly models: readonly string[];
+  readonly config: Parsed["services"][number]["config"];
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+}
+
+export interface ServiceDescription {
+  readonly customer: string;
+  readonly graceDays: number;
+  /** Both given or derived from `validDays`, ISO 8601 in UTC. */
+  readonly notBefore: string;
+  readonly expires: string;
+  readonly services: readonly DescribedService[];
+}
+
+/**
+ * Reads services.yaml. Paths in it are relative to it.
+ * @param now what a license without notBefore starts at, and what validDays count from
+ * @throws SignetError VENDOR_DESCRIPTION_INVALID with file, line and key; FILE_UNREADABLE
+ */
+export async function loadServiceDescription(file: string, now: Date): Promise<ServiceDescription> {
+  const text = await readText(file, MAX_DESCRIPTION_BYTES);
+  const parsed = parseDescription(text, file);
+  const folder = dirname(resolve(file));
+  const { validDays } = parsed.license;
+  const notBefore = parsed.license.notBefore ?? now.toISOString();
+  const expires =
+    parsed.license.expires ?? new Date(new Date(notBefore).getTime() + (validDays ?? 0) * DAY_MS).toISOString();
+  if (expires <= notBefore) {
+    const message = `${file}: license: expires ${expires} is not after notBefore ${notBefore}`;
+    throw new SignetError("VENDOR_DESCRIPTION_INVALID", message);
+  }
+  const services = await Promise.all(parsed.services.map((each) => resolveService(each, folder)));
+  return { customer: parsed.customer, graceDays: parsed.license.graceDays, notBefore, expires, services };
+}
+
+function parseDescription(text: string, file: string): Parsed {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true, prettyErrors: false });
+  const invalid = (at: string, message: string) =>
+    new SignetError("VENDOR_DESCRIPTION_INVALID", `${file}${at}: ${message}`);
+  const [fault] = document.errors;
+  if (fault !== undefined) throw invalid(`:${lines.linePos(fault.pos[0]).line}`, fault.message);
+  let value: unknown;
+  try {
+    // Nested aliases of a few hundred bytes can unfold into gigabytes.
+    value = document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw invalid("", "aliases are not allowed");
+  }
+  const result = descriptionSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const keys = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
+  const node = nearestNode(document, keys);
+  const line = node?.range ? `:${lines.linePos(node.range[0]).line}` : "";
+  throw invalid(line, `${z.core.toDotPath(keys) || "the file"}: ${issue.message}`);
+}
+
+/** The node a path leads to, or the nearest above it that exists: a missing key has no line of its own. */
+function nearestNode(document: ReturnType<typeof parseDocument>, keys: readonly PropertyKey[]) {
+  for (let length = keys.length; length >= 0; length--) {
+    const node = document.getIn(keys.slice(0, length), true);
+    if (isNode(node)) return node;
+  }
+  return undefined;
+}
+
+async function resolveService(described: Parsed["services"][number], folder: string): Promise<DescribedService> {
+  const { limits: given, ...rest } = described;
+  const absolute = (relative: string) => resolve(folder, relative);
+  const parameters: Record<string, string> = {};
+  for (const [key, value] of Object.entries(described.parameters)) {
+    parameters[key] = typeof value === "string" ? value : await readText(absolute(value.file), MAX_DESCRIPTION_BYTES);
+  }
+  return {
+    ...rest,
+    library: absolute(described.library),
+    dependencies: described.dependencies.map(absolute),
+    models: described.models.map(absolute),
+    parameters,
+    limits: {
+      runs: given.runs,
+      runTimeMs: given.runTime,
+      jobTimeMs: given.jobTime,
+      concurrency: given.concurrency,
+      notBefore: given.notBefore,
+      expires: given.expires,
+    },
+  };
+}
+
+async function readText(file: string, maxBytes: number): Promise<string> {
+  const bytes = await readFile(file).catch((error) => {
+    throw new SignetError("FILE_UNREADABLE", `${file}: cannot be read`, { cause: error });
+  });
+  if (bytes.length > maxBytes) {
+    throw new SignetError("VENDOR_DESCRIPTION_INVALID", `${file}: larger than ${maxBytes} bytes`);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new SignetError("VENDOR_DESCRIPTION_INVALID", `${file}: expected text in UTF-8`);
+  }
+}
