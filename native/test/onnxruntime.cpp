@@ -188,6 +188,15 @@ static void refusesWhatItCannotRun(const signet_plugin *plugin) {
   CHECK(host::run(instance, {host::tensor(SIGNET_FP32, {3}, three)}, outputs).status == SIGNET_INVALID_ARGUMENT);
 }
 
+// First, because the library's environment is made once in a process.
+static void refusesToReportItsUse(const signet_plugin *plugin) {
+  const std::string model = onnx::identity(SIGNET_FP32, {1});
+  unsetenv("ORT_DISABLE_TELEMETRY");
+  CHECK(host::Instance(plugin, "{}", {file("m", model)}).status == SIGNET_FAILED_PRECONDITION);
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+  CHECK(host::Instance(plugin, "{}", {file("m", model)}).status == SIGNET_OK);
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 4);
   // Usage reports would appear under the home directory; an empty one shows that there are none.
@@ -198,6 +207,7 @@ int main(int argc, char **argv) {
 
   const signet_plugin *plugin = host::load(argv[1]);
   CHECK(host::describe(plugin, nullptr).find("cancel")->string == "poll");
+  refusesToReportItsUse(plugin);
   recognizesALine(plugin, argv[2]);
   runsConcurrently(plugin, argv[3]);
   keepsStringsWhole(plugin);

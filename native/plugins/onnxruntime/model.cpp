@@ -1,5 +1,6 @@
 #include "model.hpp"
 
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -39,16 +40,25 @@ OrtAllocator *defaultAllocator() {
   return allocator;  // the library's own, never released
 }
 
+// Official builds of 1.29 and newer report usage over the network and keep a queue for it under HOME. Only the
+// environment variable, seen when the library makes its OrtEnv, prevents all of it: DisableTelemetryEvents() comes
+// too late. Setting it here would be a race with any thread that reads the environment, so the host must.
+void verifyTelemetryIsOff() {
+  const char *setting = std::getenv("ORT_DISABLE_TELEMETRY");
+  if (setting == nullptr || (std::strcmp(setting, "1") != 0 && std::strcmp(setting, "true") != 0))
+    throw signet::Error(SIGNET_FAILED_PRECONDITION,
+                        "environment: expected ORT_DISABLE_TELEMETRY=1, without which ONNX Runtime reports its use");
+}
+
 // One environment for the life of the process: the library allows no second one with other settings.
 const OrtEnv *environment() {
   static std::mutex mutex;
   static OrtEnv *shared = nullptr;
   const std::lock_guard<std::mutex> lock(mutex);
   if (shared == nullptr) {
+    verifyTelemetryIsOff();
     OrtEnv *created = nullptr;
-    check(createEnv(logError, "signet", &created));
-    // Official builds report usage over the network unless told not to. The host also sets
-    // ORT_DISABLE_TELEMETRY=1, which acts before this call can.
+    check(createEnv(logFatal, "signet", &created));  // lesser errors come back as a status, no need to print them
     check(disableTelemetryEvents(created));
     shared = created;
   }

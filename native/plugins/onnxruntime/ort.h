@@ -31,7 +31,7 @@ namespace ort {
 // The first API version in which every entry below exists (AddExternalInitializersFromFilesInMemory is the newest).
 inline constexpr uint32_t apiVersion = 18;
 
-inline constexpr int logError = 3;
+inline constexpr int logFatal = 4;
 inline constexpr int allocatorArena = 1;
 inline constexpr int memoryDefault = 0;
 inline constexpr int kindTensor = 1;
