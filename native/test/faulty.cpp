@@ -70,8 +70,8 @@ static void waitsUntilItIsCancelled(const host::Instance &instance) {
 
   signet_control control = {};
   std::thread canceller([&] {
-    while (control.heartbeat == 0) std::this_thread::yield();
-    control.cancel = 1;
+    while (__atomic_load_n(&control.heartbeat, __ATOMIC_RELAXED) == 0) std::this_thread::yield();
+    __atomic_store_n(&control.cancel, 1, __ATOMIC_RELAXED);
   });
   CHECK(ask(instance, "wait", 3600000, &control).outcome.status == SIGNET_CANCELLED);
   canceller.join();

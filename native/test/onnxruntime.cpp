@@ -128,9 +128,9 @@ static void stopsWhenAsked(const signet_plugin *plugin) {
   const signet_tensor forEver = host::tensor(SIGNET_INT64, {}, many);
   signet_control control = {};
   std::thread canceller([&] {
-    while (control.stage != 2) std::this_thread::yield();
+    while (__atomic_load_n(&control.stage, __ATOMIC_RELAXED) != 2) std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // into the middle of the model
-    control.cancel = 1;
+    __atomic_store_n(&control.cancel, 1, __ATOMIC_RELAXED);
   });
   outputs = {host::room(y)};
   CHECK(host::run(instance, {forEver, seed}, outputs, &control).status == SIGNET_CANCELLED);
