@@ -126,8 +126,9 @@ function describeCertificate(certificate: CertificateFacts, now: Date): string[]
 }
 
 function describeSignature({ holds, signer, root }: SignatureFacts): string {
-  const by = signer === null ? "a key without a certificate" : signer;
-  if (!holds) return `but its signature DOES NOT HOLD for ${by}`;
+  const by = signer ?? "a key that is not in the file";
+  if (holds === false) return `but its signature DOES NOT HOLD for ${by}`;
+  if (holds === null) return `signed by ${by}: --root root.pem is needed to check it`;
   return root === null ? `signed by ${by}` : `signed by ${by}, whom the given root vouches for`;
 }
 

@@ -26,8 +26,8 @@ import {
 
 /** Who signed a document and what that is worth. */
 export interface SignatureFacts {
-  /** Whether the signature is by the key of `keyId` over exactly these bytes. */
-  readonly holds: boolean;
+  /** Whether the signature is the signer's, over exactly these bytes; null when the signer's key is not known here. */
+  readonly holds: boolean | null;
   readonly keyId: string;
   /** The subject of the signer's certificate; null where the key stands for itself. */
   readonly signer: string | null;
@@ -179,14 +179,14 @@ function inspectCertificate(bytes: Uint8Array, { root }: InspectionContext): Ins
 
 /** The signature against the certificate in the file; and that certificate against the root, where there is one. */
 function signatureOf(envelope: Envelope, root: TrustRoot | undefined): SignatureFacts {
-  const [certificate] = envelope.certificates;
-  const key = certificate?.publicKey ?? root?.certificate.publicKey;
-  const holds = key !== undefined && isSignedBy(envelope, key);
+  const certificate = envelope.certificates[0] ?? root?.certificate;
+  const key = certificate?.publicKey;
+  const holds = key === undefined ? null : isSignedBy(envelope, key);
   return {
     holds,
     keyId: envelope.keyId,
     signer: certificate === undefined ? null : oneLine(certificate.subject),
-    root: holds && root !== undefined ? rootOf(envelope.certificates, root) : null,
+    root: holds === true && root !== undefined ? rootOf(envelope.certificates, root) : null,
   };
 }
 

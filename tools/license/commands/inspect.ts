@@ -36,7 +36,7 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
   const license = await readInput(join(dirname(file), "license.lic")).catch(() => undefined);
   const inspection = inspectFile(bytes, { root, license });
   printData(inspection, options, (found) => formatInspection(found, new Date()));
-  if ("signature" in inspection && !inspection.signature.holds) {
+  if ("signature" in inspection && inspection.signature.holds === false) {
     throw new SignetError("LICENSE_SIGNATURE_INVALID", `${file}: the signature does not hold`);
   }
 }

@@ -1,0 +1,67 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseTrustRoot, verifyChain } from "../../src/license/index.ts";
+import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
+import { createVendorDirectory, issuerAlgorithms, openVendorDirectory } from "./vendor-directory.ts";
+
+function create(directory: string, issuerAlgorithm: (typeof issuerAlgorithms)[number] = "ed25519") {
+  return createVendorDirectory({ directory, name: "ACME Köln", passphrase, issuerAlgorithm });
+}
+
+describe.each(issuerAlgorithms)("a vendor whose issuer key is %s", (algorithm) => {
+  test("has a root that hosts accept and an issuer that chains to it", async () => {
+    const directory = join(useDirectory(), "acme");
+    await create(directory, algorithm);
+    const { vendor, issuer, issuerKey } = await openVendorDirectory(directory, passphrase);
+    const root = parseTrustRoot(readFileSync(join(directory, "root.pem")));
+    const trusted = verifyChain([issuer], [root.certificate]);
+    expect(trusted.keyId).toBe(vendor.issuerKeyId);
+    expect(root.keyId).toBe(vendor.rootKeyId);
+    expect(issuerKey.asymmetricKeyType).toBe(algorithm);
+    expect(root.certificate.subject).toContain("ACME Köln");
+  });
+});
+
+test("private keys are for their owner only, and nobody else enters the directory", async () => {
+  const directory = join(useDirectory(), "acme");
+  await create(directory);
+  expect(readdirSync(directory).sort()).toEqual(["issuer.key", "issuer.pem", "root.key", "root.pem", "vendor.json"]);
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+  for (const file of ["issuer.key", "root.key"]) expect(statSync(join(directory, file)).mode & 0o777).toBe(0o600);
+});
+
+test("nothing that is already there is overwritten: a directory, a file or a link to nowhere", async () => {
+  const parent = useDirectory();
+  mkdirSync(join(parent, "directory"));
+  writeFileSync(join(parent, "file"), "mine");
+  symlinkSync(join(parent, "nowhere"), join(parent, "link"));
+  for (const name of ["directory", "file", "link"]) {
+    expect(await codeOf(() => create(join(parent, name)))).toBe("FILE_EXISTS");
+  }
+  expect(readFileSync(join(parent, "file"), "utf8")).toBe("mine");
+});
+
+test("a failure leaves nothing behind", async () => {
+  const parent = useDirectory();
+  const input = {
+    directory: join(parent, "acme"),
+    name: "ACME",
+    passphrase: "short",
+    issuerAlgorithm: "ed25519",
+  } as const;
+  expect(await codeOf(() => createVendorDirectory(input))).toBe("USAGE");
+  expect(readdirSync(parent)).toEqual([]);
+});
+
+test("issuing works without the root's private key, and not with a wrong passphrase or another vendor's key", async () => {
+  const [directory, other] = [join(useDirectory(), "acme"), join(useDirectory(), "other")];
+  await Promise.all([create(directory), create(other)]);
+  writeFileSync(join(directory, "root.key"), "moved to a safe");
+  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("none");
+  expect(await codeOf(() => openVendorDirectory(directory, "wrong passphrase"))).toBe("VENDOR_KEY_UNREADABLE");
+  writeFileSync(join(directory, "issuer.key"), readFileSync(join(other, "issuer.key")));
+  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("VENDOR_KEY_UNREADABLE");
+  writeFileSync(join(directory, "root.pem"), readFileSync(join(other, "root.pem")));
+  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("FILE_UNREADABLE");
+});
