@@ -118,7 +118,7 @@ export const errorCatalogue = {
   LICENSE_UNTRUSTED: {
     ...refused,
     meaning: "The certificate that signed the license does not chain to a pinned vendor root.",
-    next: "Compare `signet license inspect` with `signet trust list`; pin the right root if it is your vendor's.",
+    next: "Compare `signet-license inspect license.lic` with `signet trust list`; pin the right root if it is your vendor's.",
   },
   LICENSE_SIGNATURE_INVALID: {
     ...refused,

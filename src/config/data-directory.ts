@@ -10,12 +10,16 @@ export interface DataDirectory {
   readonly trustDir: string;
   /** The installed bundle: license.lic, license.conf, files/. */
   readonly licenseDir: string;
+  /** Revocation lists of pinned vendors. */
+  readonly revocationDir: string;
   readonly ledgerDir: string;
   /** The ledger's second anchor, away from the ledger so that restoring one directory does not restore both. */
   readonly ledgerAnchorFile: string;
   readonly accessFile: string;
   readonly configFile: string;
   readonly runLogFile: string;
+  /** An empty home directory for each service's process. */
+  readonly homesDir: string;
 }
 
 interface Surroundings {
@@ -37,11 +41,13 @@ export function dataDirectory(flag?: string, around: Surroundings = surroundings
     hostDir,
     trustDir: join(root, "trust"),
     licenseDir: join(root, "license"),
+    revocationDir: join(root, "revocation"),
     ledgerDir: join(root, "ledger"),
     ledgerAnchorFile: join(hostDir, "ledger-anchor.json"),
     accessFile: join(root, "access.json"),
     configFile: join(root, "signet.yaml"),
     runLogFile: join(root, "log", "runs.jsonl"),
+    homesDir: join(root, "homes"),
   };
 }
 

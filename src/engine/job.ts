@@ -7,10 +7,13 @@ export interface Job {
   readonly priority: number;
   /** When the caller stops waiting, in ms on the clock of performance.now(); Infinity for never. */
   readonly deadlineMs: number;
-  /** How long the job may run, in ms. Unlike the caller's deadline this ends the process if need be. */
+  /** How long it may wait for its turn, in ms; null for as long as its deadline. */
+  readonly queueTimeoutMs: number | null;
+  /**
+   * How long the license lets one job run, in ms; Infinity where it does not say. Unlike the caller's deadline
+   * it ends the process if need be, whoever else is in it.
+   */
   readonly runLimitMs: number;
-  /** Whether the license (rather than the configuration) set the run limit; it decides the error. */
-  readonly runLimitIsLicensed: boolean;
   /** The caller going away. */
   readonly signal: AbortSignal;
   /**

@@ -49,7 +49,7 @@ describe("what a plugin does to its process", () => {
 
   test("an endless loop is ended at the job's run limit, and the next job succeeds", async () => {
     const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
-    const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200, runLimitIsLicensed: true }));
+    const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200 }));
     const next = runner.submit(faultyJob("ok", 5));
     await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
     expect(faultyResult((await next).outputs)).toBe(5);

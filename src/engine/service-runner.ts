@@ -165,8 +165,11 @@ export class ServiceRunner {
     this.#after(entry, job.deadlineMs - entry.enqueuedMs, () => {
       this.#abandon(entry, new SignetError("DEADLINE_EXCEEDED", `${this.name}: no result before the call's deadline`));
     });
-    const { queueTimeoutMs } = this.#options;
-    if (queueTimeoutMs !== null) {
+    const queueTimeoutMs = Math.min(
+      job.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
+      this.#options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
+    );
+    if (queueTimeoutMs !== Number.POSITIVE_INFINITY) {
       this.#after(entry, queueTimeoutMs, () => {
         if (entry.slot !== undefined) return;
         this.#abandon(
@@ -247,6 +250,16 @@ export class ServiceRunner {
     }
   }
 
+  /** Ends the process and every job in it at once. */
+  kill(): void {
+    const reason = new SignetError("SHUTTING_DOWN", `${this.name} was stopped before the job ended`);
+    this.#setState("stopped");
+    clearTimeout(this.#restartTimer);
+    for (const entry of this.#queue.clear()) this.#reject(entry, reason);
+    this.#host?.kill(reason);
+    this.#idle?.();
+  }
+
   #pump(): void {
     const host = this.#host;
     const mayRun = this.#state === "ready" || (this.#state === "stopped" && this.#facts !== undefined);
@@ -275,11 +288,13 @@ export class ServiceRunner {
     const startedMs = performance.now();
     entry.slot = slot;
     this.#running.add(entry);
-    const { runLimitMs, runLimitIsLicensed, deadlineMs } = entry.job;
+    const { runLimitMs, deadlineMs } = entry.job;
     this.#after(entry, runLimitMs, () => {
-      const code = runLimitIsLicensed ? "JOB_TIME_EXCEEDED" : "DEADLINE_EXCEEDED";
-      this.#abandon(entry, new SignetError(code, `${this.name}: the job ran longer than ${runLimitMs} ms`));
-      // Whoever set this limit did not leave the choice to the plugin.
+      this.#abandon(
+        entry,
+        new SignetError("JOB_TIME_EXCEEDED", `${this.name}: the license allows a job ${runLimitMs} ms, it took longer`),
+      );
+      // The vendor did not leave the choice to the plugin.
       this.#after(entry, this.#options.cancelGraceMs, () => host.kill(entry.abandoned!));
     });
     this.#slots.resetControl(slot, monotonicNs(Math.min(deadlineMs, startedMs + runLimitMs)));

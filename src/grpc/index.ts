@@ -10,4 +10,5 @@ export {
   type NamedModelMessage,
   type ServerMetadataMessage,
 } from "./messages.ts";
+export { GrpcServer, type GrpcServerOptions } from "./server.ts";
 export { decodeInferRequest, encodeInferResponse, type InferRequest } from "./tensors.ts";

@@ -1,2 +1,11 @@
 export { type Access, type AccessOptions, type Action, type Identity, openAccess } from "./access.ts";
 export { addToken, type Role, readTokens, removeToken, roles, type TokenRecord } from "./access-file.ts";
+export {
+  type AuthorizedService,
+  authorizeFirst,
+  type FirstAuthorization,
+  type LedgerFacts,
+  ledgerPlace,
+} from "./first-authorization.ts";
+export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
+export { SecondAuthorization } from "./second-authorization.ts";

@@ -1,0 +1,110 @@
+import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import type { Access, Identity, Inference, Service } from "../service/index.ts";
+import type { TensorSpec } from "../tensor/index.ts";
+import { grpcStatusFromError } from "./errors.ts";
+import type { InferenceHandlers, ModelConfigMessage, NamedModelMessage } from "./messages.ts";
+import { decodeInferRequest, encodeInferResponse } from "./tensors.ts";
+
+export interface InferenceEdge {
+  readonly inference: Inference;
+  readonly access: Access;
+  readonly version: string;
+  /** Whether the server takes calls and every service is ready. */
+  isReady(): boolean;
+}
+
+/** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */
+export function inferenceHandlers({ inference, access, version, isReady }: InferenceEdge): InferenceHandlers {
+  /** Finds a service for a caller who may see it. */
+  const find = (call: ServerUnaryCall<NamedModelMessage, unknown>): Service => {
+    identify(access, call).require("metadata");
+    return inference.find(call.request.name, call.request.version);
+  };
+  return {
+    // Open to all: a load balancer has no token, and the answer says nothing else.
+    ServerLive: answer(async () => ({ live: true })),
+    ServerReady: answer(async () => ({ ready: isReady() })),
+    ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
+    ServerMetadata: answer(async (call) => {
+      identify(access, call).require("metadata");
+      return { name: "signet", version, extensions: ["model_configuration", "binary_tensor_data", "parameters"] };
+    }),
+    ModelMetadata: answer(async (call) => {
+      const { conf, runner } = find(call);
+      return {
+        name: conf.name,
+        versions: [conf.version],
+        platform: platformOf(runner),
+        inputs: conf.inputs.map(tensorMetadata),
+        outputs: conf.outputs.map(tensorMetadata),
+      };
+    }),
+    ModelConfig: answer(async (call) => ({ config: modelConfig(find(call)) })),
+    ModelInfer: answer(async (call) => {
+      const identity = identify(access, call);
+      const request = decodeInferRequest(call.request);
+      const controller = new AbortController();
+      call.on("cancelled", () => controller.abort());
+      // The client may have gone while the message was decoded.
+      if (call.cancelled) controller.abort();
+      const result = await inference.infer(identity, {
+        ...request,
+        deadlineMs: deadlineOf(call),
+        signal: controller.signal,
+      });
+      return encodeInferResponse(request, result.version, result.outputs);
+    }),
+  };
+}
+
+function identify(access: Access, call: ServerUnaryCall<unknown, unknown>): Identity {
+  const header = call.metadata.get("authorization")[0];
+  return access.authenticate(header === undefined ? undefined : header.toString());
+}
+
+/** A handler from a function that returns the response or throws. */
+function answer<Request, Response>(
+  respond: (call: ServerUnaryCall<Request, Response>) => Promise<Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    respond(call).then(
+      (response) => callback(null, response),
+      (error) => callback(grpcStatusFromError(error)),
+    );
+  };
+}
+
+/** grpc-js gives wall-clock milliseconds; a deadline inside the server must not move with the wall clock. */
+function deadlineOf(call: ServerUnaryCall<unknown, unknown>): number {
+  const deadline = Number(call.getDeadline());
+  return Number.isFinite(deadline) ? performance.now() + (deadline - Date.now()) : Number.POSITIVE_INFINITY;
+}
+
+function platformOf({ facts }: Service["runner"]): string {
+  return facts ? `signet_${facts.plugin.name}` : "signet";
+}
+
+function tensorMetadata({ name, datatype, shape }: TensorSpec) {
+  return { name, datatype, shape: [...shape] };
+}
+
+function modelConfig({ conf, runner }: Service): ModelConfigMessage {
+  const tensorConfig = ({ name, datatype, shape }: TensorSpec) => ({
+    name,
+    data_type: datatype === "BYTES" ? "TYPE_STRING" : `TYPE_${datatype}`,
+    dims: [...shape],
+  });
+  return {
+    name: conf.name,
+    platform: platformOf(runner),
+    backend: runner.facts?.plugin.name ?? "",
+    // No batching by the server: a shape is what one call carries, batch dimension included.
+    max_batch_size: 0,
+    input: conf.inputs.map(tensorConfig),
+    output: conf.outputs.map(tensorConfig),
+    instance_group: [{ name: conf.name, count: conf.limits.concurrency, kind: "KIND_CPU", gpus: [] }],
+    parameters: Object.fromEntries(Object.entries(conf.parameters).map(([key, text]) => [key, { string_value: text }])),
+    model_transaction_policy: { decoupled: false },
+    response_cache: { enable: false },
+  };
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import type { ResolvedListen } from "../config/index.ts";
+import { SignetError } from "../errors.ts";
+import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
+import { inferenceService } from "./messages.ts";
+
+export interface GrpcServerOptions extends InferenceEdge {
+  readonly listen: ResolvedListen;
+  readonly maxMessageBytes: number;
+}
+
+/** How long clients get to close their connections when the server stops, ms. */
+const GOODBYE_MS = 500;
+/** Streams of one connection; more than any well-meaning client opens, few enough to bound its memory. */
+const MAX_CONCURRENT_STREAMS = 1024;
+
+/** The gRPC listener: the v2 inference protocol and grpc.health.v1. */
+export class GrpcServer {
+  readonly #server: Server;
+  readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
+  readonly #listen: ResolvedListen;
+
+  constructor(options: GrpcServerOptions) {
+    this.#listen = options.listen;
+    this.#server = new Server({
+      "grpc.max_receive_message_length": options.maxMessageBytes,
+      // What goes out was bounded by the service's slot.
+      "grpc.max_send_message_length": -1,
+      "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+      "grpc.enable_channelz": 0,
+    });
+    this.#server.addService(inferenceService(), inferenceHandlers(options));
+    this.#health.addToServer(this.#server);
+  }
+
+  /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, FILE_UNREADABLE, CONFIG_INVALID */
+  listen(): Promise<string> {
+    const { address, host } = this.#listen;
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, this.#credentials(), (error, port) => {
+        if (error) {
+          reject(new SignetError("ADDRESS_IN_USE", `${address}: ${error.message}`, { cause: error }));
+        } else {
+          resolve(`${host.includes(":") ? `[${host}]` : host}:${port}`);
+        }
+      });
+    });
+  }
+
+  #credentials(): ServerCredentials {
+    const { tls } = this.#listen;
+    if (tls === null) return ServerCredentials.createInsecure();
+    const read = (path: string) => {
+      try {
+        return readFileSync(path);
+      } catch (error) {
+        throw new SignetError("FILE_UNREADABLE", `${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+      }
+    };
+    const pair = { cert_chain: read(tls.cert), private_key: read(tls.key) };
+    try {
+      return ServerCredentials.createSsl(null, [pair]);
+    } catch (error) {
+      throw new SignetError("CONFIG_INVALID", "tls: the certificate and key are not a usable pair", { cause: error });
+    }
+  }
+
+  /** What health checks say; the empty name is the server as a whole. */
+  setServing(service: string, isServing: boolean): void {
+    this.#health.setStatus(service, isServing ? "SERVING" : "NOT_SERVING");
+  }
+
+  /** Takes no new connections and asks clients to leave; calls that run go on. */
+  startClosing(): Promise<void> {
+    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
+  }
+
+  /** Ends what is left after a moment for the last answers to get out. */
+  async close(closing: Promise<void>): Promise<void> {
+    const timer = setTimeout(() => this.#server.forceShutdown(), GOODBYE_MS);
+    await closing;
+    clearTimeout(timer);
+  }
+
+  /** Ends everything now. */
+  abort(): void {
+    this.#server.forceShutdown();
+  }
+}

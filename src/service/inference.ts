@@ -1,0 +1,150 @@
+import { randomUUID } from "node:crypto";
+import type { ServiceRunner } from "../engine/index.ts";
+import { SignetError } from "../errors.ts";
+import type { ServiceConf } from "../license/index.ts";
+import type { Log, RunLog } from "../telemetry/index.ts";
+import { type Tensor, validateInputs, validateOutputs } from "../tensor/index.ts";
+import type { Identity } from "./access.ts";
+import type { SecondAuthorization } from "./second-authorization.ts";
+
+/** A licensed service with everything that is needed to run a call. */
+export interface Service {
+  readonly conf: ServiceConf;
+  readonly runner: ServiceRunner;
+  readonly authorization: SecondAuthorization;
+  /** Deadline of a call where neither the client nor the license sets a limit, ms. */
+  readonly callTimeoutMs: number;
+}
+
+export interface InferenceCall {
+  readonly service: string;
+  /** Empty for the licensed version. */
+  readonly version: string;
+  readonly inputs: readonly Tensor[];
+  /** Names of wanted outputs; empty for all. */
+  readonly outputs: readonly string[];
+  /** 0 is normal, 1 most urgent, larger less urgent. */
+  readonly priority: number;
+  readonly queueTimeoutMs: number | null;
+  /** When the client stops waiting, on the clock of performance.now(); Infinity where it does not say. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface InferenceResult {
+  readonly version: string;
+  readonly outputs: readonly Tensor[];
+}
+
+/** Where a call without a priority stands among those with one. */
+const NORMAL_PRIORITY = 100;
+
+/** What the server does for a client, independent of the wire: find, authorize, check, run, record. */
+export class Inference {
+  readonly #services: ReadonlyMap<string, Service>;
+  readonly #runLog: RunLog;
+  readonly #log: Log;
+
+  constructor(services: readonly Service[], runLog: RunLog, log: Log) {
+    this.#services = new Map(services.map((service) => [service.conf.name, service]));
+    this.#runLog = runLog;
+    this.#log = log;
+  }
+
+  get services(): Service[] {
+    return [...this.#services.values()];
+  }
+
+  /** The service of that name and version; an empty version means the licensed one. @throws SERVICE_NOT_FOUND */
+  find(name: string, version: string): Service {
+    const service = this.#services.get(name);
+    // The words are Triton's, which some clients look for.
+    if (!service)
+      throw new SignetError("SERVICE_NOT_FOUND", `Request for unknown model: '${name.slice(0, 200)}' is not found`);
+    if (version !== "" && version !== service.conf.version) {
+      throw new SignetError(
+        "SERVICE_NOT_FOUND",
+        `Request for unknown model: '${name}' version ${version.slice(0, 200)} is not found, version ${service.conf.version} is`,
+      );
+    }
+    return service;
+  }
+
+  /** Runs one call. Every error is a SignetError; the run log has a line either way. */
+  async infer(identity: Identity, call: InferenceCall): Promise<InferenceResult> {
+    identity.require("infer", call.service);
+    const service = this.find(call.service, call.version);
+    const jobId = randomUUID();
+    const arrivedMs = performance.now();
+    let queueMs = 0;
+    let durationMs = 0;
+    let outcome = "OK";
+    try {
+      this.#authorize(service);
+      const inputs = validateInputs(call.inputs, service.conf.inputs);
+      validateOutputs(call.outputs, service.conf.outputs);
+      const result = await service.runner.submit({
+        inputs,
+        priority: call.priority === 0 ? NORMAL_PRIORITY : call.priority,
+        queueTimeoutMs: call.queueTimeoutMs,
+        signal: call.signal,
+        ...this.#limits(service, call.deadlineMs, arrivedMs),
+        begin: () => {
+          queueMs = performance.now() - arrivedMs;
+          const ticket = this.#refusing(service, () => service.authorization.begin());
+          return () => service.authorization.end(ticket);
+        },
+      });
+      ({ queueMs, runMs: durationMs } = result);
+      return { version: service.conf.version, outputs: result.outputs };
+    } catch (thrown) {
+      const error = SignetError.from(thrown);
+      outcome = error.code;
+      durationMs = performance.now() - arrivedMs - queueMs;
+      if (error.code === "INTERNAL")
+        this.#log.error({ err: error, jobId, service: call.service }, "a job failed unexpectedly");
+      throw error;
+    } finally {
+      this.#runLog.append({
+        time: new Date().toISOString(),
+        service: service.conf.name,
+        version: service.conf.version,
+        jobId,
+        client: identity.name,
+        durationMs: rounded(durationMs),
+        queueMs: rounded(queueMs),
+        outcome,
+        runsLeft: service.authorization.runsLeft,
+      });
+    }
+  }
+
+  /** Refuses early what would be refused anyway, before the request is looked at. */
+  #authorize(service: Service): void {
+    this.#refusing(service, () => service.authorization.verify());
+  }
+
+  /** A file that changed under a running service stops the service, for this caller and all others. */
+  #refusing<T>(service: Service, check: () => T): T {
+    try {
+      return check();
+    } catch (thrown) {
+      const error = SignetError.from(thrown);
+      if (error.code === "LIBRARY_CHANGED") service.runner.refuse(error);
+      throw error;
+    }
+  }
+
+  #limits({ conf, callTimeoutMs }: Service, deadlineMs: number, nowMs: number) {
+    const { jobTimeMs } = conf.limits;
+    const isUnlimited = deadlineMs === Number.POSITIVE_INFINITY && jobTimeMs === null;
+    return {
+      deadlineMs: isUnlimited ? nowMs + callTimeoutMs : deadlineMs,
+      runLimitMs: jobTimeMs ?? Number.POSITIVE_INFINITY,
+    };
+  }
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

@@ -1,0 +1,70 @@
+import { SignetError } from "../errors.ts";
+import type { Ledger, License, RunTicket } from "../license/index.ts";
+import type { AuthorizedService } from "./first-authorization.ts";
+
+const DAY_MS = 86_400_000;
+
+/**
+ * Second authorization: what is checked again at every call, in microseconds. The license's and the service's
+ * time by a clock that never goes back, the files on disk against what was verified, and the ledger.
+ */
+export class SecondAuthorization {
+  readonly #licenseId: string;
+  readonly #ledger: Ledger;
+  readonly #service: AuthorizedService;
+  readonly #notBeforeMs: number;
+  readonly #untilMs: number;
+
+  constructor(license: License, ledger: Ledger, service: AuthorizedService) {
+    const { notBefore, expires } = service.conf.limits;
+    this.#licenseId = license.licenseId;
+    this.#ledger = ledger;
+    this.#service = service;
+    this.#notBeforeMs = Math.max(Date.parse(license.notBefore), notBefore === null ? 0 : Date.parse(notBefore));
+    const expiresMs = Math.min(
+      Date.parse(license.expires),
+      expires === null ? Number.POSITIVE_INFINITY : Date.parse(expires),
+    );
+    this.#untilMs = expiresMs + license.graceDays * DAY_MS;
+  }
+
+  /**
+   * Everything but the charge.
+   * @throws LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
+   */
+  verify(): void {
+    const now = this.#ledger.nowMs;
+    const { name } = this.#service.conf;
+    if (now < this.#notBeforeMs) {
+      throw new SignetError("LICENSE_NOT_YET_VALID", `${name}: starts ${new Date(this.#notBeforeMs).toISOString()}`);
+    }
+    if (now >= this.#untilMs) {
+      throw new SignetError(
+        "LICENSE_EXPIRED",
+        `${name}: expired, with its days of grace, ${new Date(this.#untilMs).toISOString()}`,
+      );
+    }
+    this.#service.files.verifyUnchanged();
+  }
+
+  /**
+   * Verifies and charges one run, right before native code starts.
+   * @throws as `verify`, and LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE
+   */
+  begin(): RunTicket {
+    this.verify();
+    return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#service.conf.limits);
+  }
+
+  /** Ends a run and charges its time. */
+  end(ticket: RunTicket): void {
+    this.#ledger.settle(ticket);
+  }
+
+  /** Runs the license still has for the service; null for unlimited. */
+  get runsLeft(): number | null {
+    const { runs } = this.#service.conf.limits;
+    if (runs === null) return null;
+    return Math.max(0, runs - this.#ledger.totals(this.#licenseId, this.#service.conf.name).runs);
+  }
+}
