@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -25,9 +24,9 @@ export interface Host {
 }
 
 export async function useHost({ weak = false } = {}): Promise<Host> {
-  const directory = join(useDirectory(), "host");
-  await mkdir(directory, { mode: 0o700 });
+  const directory = mkdtempSync(join(tmpdir(), "signet-host-"));
   const key = await createHostKey(directory);
+  rmSync(directory, { recursive: true });
   const facts: Machine["facts"] = [
     { type: "system-uuid", value: "4c4c454400325910", weight: 4 },
     { type: "board-serial", value: "cn7016364b00ab", weight: 3 },
@@ -48,6 +47,17 @@ export function useDescription(description: object | string): string {
   const path = join(useDirectory(), "services.yaml");
   writeFileSync(path, typeof description === "string" ? description : stringify(description));
   return path;
+}
+
+/** As codeOf, for what answers at once. */
+export function codeOfSync(act: () => unknown): ErrorCode | "none" {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    return error.code;
+  }
+  return "none";
 }
 
 /** The code an action is refused with. What is not a SignetError is a fault of the program and goes on up. */

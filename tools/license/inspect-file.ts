@@ -153,13 +153,27 @@ function inspectConf(bytes: Uint8Array, { license }: InspectionContext): Inspect
 
 function inspectCertificate(bytes: Uint8Array, { root }: InspectionContext): Inspection {
   let certificate: X509Certificate;
+  let document: Omit<CertificateFacts, "weakness" | "root">;
   try {
     certificate = new X509Certificate(bytes);
+    document = certificateFacts(certificate);
   } catch (error) {
     throw new SignetError("TRUST_ROOT_INVALID", "the file: expected a certificate in PEM", { cause: error });
   }
+  const isRoot = document.role === "root";
+  const weakness = isRoot ? faultOf(() => parseTrustRoot(bytes)) : (weaknessOfKey(certificate.publicKey) ?? null);
+  const rootKeyId = !isRoot && root !== undefined ? rootOf([certificate], root) : null;
+  return {
+    kind: "certificate",
+    document: { ...document, weakness, root: rootKeyId },
+    unknown: ["whether it is the vendor's: compare the key id with one you got by another way"],
+  };
+}
+
+/** Throws for a certificate whose frame is right but whose key or dates are not; Node reads those only when asked. */
+function certificateFacts(certificate: X509Certificate): Omit<CertificateFacts, "weakness" | "root"> {
   const isIssuer = certificate.keyUsage?.includes(LICENSE_ISSUING_OID) === true;
-  const document: CertificateFacts = {
+  return {
     subject: oneLine(certificate.subject),
     issuer: oneLine(certificate.issuer),
     keyId: keyIdOf(certificate.publicKey),
@@ -167,27 +181,27 @@ function inspectCertificate(bytes: Uint8Array, { root }: InspectionContext): Ins
     notBefore: certificate.validFromDate.toISOString(),
     expires: certificate.validToDate.toISOString(),
     role: certificate.ca ? "root" : isIssuer ? "issuer" : "other",
-    weakness: certificate.ca ? faultOf(() => parseTrustRoot(bytes)) : (weaknessOfKey(certificate.publicKey) ?? null),
-    root: !certificate.ca && root !== undefined ? rootOf([certificate], root) : null,
-  };
-  return {
-    kind: "certificate",
-    document,
-    unknown: ["whether it is the vendor's: compare the key id with one you got by another way"],
   };
 }
 
 /** The signature against the certificate in the file; and that certificate against the root, where there is one. */
 function signatureOf(envelope: Envelope, root: TrustRoot | undefined): SignatureFacts {
   const certificate = envelope.certificates[0] ?? root?.certificate;
-  const key = certificate?.publicKey;
-  const holds = key === undefined ? null : isSignedBy(envelope, key);
+  const holds = certificate === undefined ? null : isSignedByCertificate(envelope, certificate);
   return {
     holds,
     keyId: envelope.keyId,
     signer: certificate === undefined ? null : oneLine(certificate.subject),
     root: holds === true && root !== undefined ? rootOf(envelope.certificates, root) : null,
   };
+}
+
+function isSignedByCertificate(envelope: Envelope, certificate: X509Certificate): boolean {
+  try {
+    return isSignedBy(envelope, certificate.publicKey);
+  } catch {
+    return false; // a certificate whose key cannot be read has signed nothing
+  }
 }
 
 /** @throws LICENSE_UNTRUSTED: a root was given, so not chaining to it is an answer, not a gap. */
