@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
+import { inferCommand } from "./commands/infer.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { runProgram } from "./output.ts";
 
 /** The `signet` program. Every file of commands/ exports one function that makes its command. */
@@ -11,7 +13,7 @@ export function createProgram(): Command {
     .option("--data <directory>", "the data directory (default: $SIGNET_DATA, /var/lib/signet for root)")
     .helpCommand(false)
     .addHelpText("after", examples);
-  for (const command of [accessCommand()]) program.addCommand(command);
+  for (const command of [accessCommand(), serveCommand(), inferCommand()]) program.addCommand(command);
   return program;
 }
 

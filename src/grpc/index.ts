@@ -1,3 +1,4 @@
+export { InferenceClient, type InferenceClientOptions } from "./client.ts";
 export { CODE_KEY, errorFromGrpcStatus, grpcStatusFromError } from "./errors.ts";
 export {
   type InferenceHandlers,

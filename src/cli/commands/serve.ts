@@ -1,0 +1,75 @@
+import { Command } from "commander";
+import { type ConfigSource, dataDirectory } from "../../config/index.ts";
+import type { DataFormat } from "../output.ts";
+
+interface ServeOptions extends DataFormat {
+  readonly data?: string;
+  readonly config?: string;
+  readonly listen?: string;
+  readonly logLevel?: string;
+  readonly logFormat?: string;
+}
+
+/** `signet serve`: the server, in the foreground, as systemd wants it. */
+export function serveCommand(): Command {
+  return new Command("serve")
+    .description("Verify the license and every library, then serve the licensed services over gRPC.")
+    .helpCommand(false)
+    .option("--config <file>", "the configuration (default: signet.yaml in the data directory)")
+    .option("--listen <address>", "where to listen, instead of what the configuration says")
+    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
+    .option("--log-format <format>", "json or pretty (default: pretty on a terminal)")
+    .addHelpText(
+      "after",
+      `
+Reads the license, the pinned roots, the host's key and the usage ledger from the data directory. No port opens
+before all of it has been verified; what is refused is said in one line, with exit code 3.
+
+Signals: SIGTERM or SIGINT stops taking calls, lets running jobs end and settles the ledger; a second one stops at
+once. SIGHUP opens log files anew after they were rotated.
+
+Example:
+  $ signet serve --listen 127.0.0.1:8001`,
+    )
+    .action(async (_, self: Command) => serve(self.optsWithGlobals()));
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  const { loadConfig } = await import("../../config/index.ts");
+  const { createLog } = await import("../../telemetry/index.ts");
+  const { startServer } = await import("../../server.ts");
+  const data = dataDirectory(options.data);
+  const config = loadConfig({
+    file: options.config ?? data.configFile,
+    required: options.config !== undefined,
+    overrides: overridesFrom(options),
+  });
+  const log = createLog(config.log);
+  // A first signal while still starting ends the process by itself: nothing runs yet that would be lost.
+  const server = await startServer({ data, config, log });
+
+  let isStopping = false;
+  const onStop = (signal: NodeJS.Signals) => {
+    log.info({ signal }, "signal");
+    const stopped = isStopping ? server.stopNow().then(() => 1) : server.stop().then(() => 0);
+    isStopping = true;
+    stopped.then(
+      (exitCode) => process.exit(exitCode),
+      (error) => {
+        log.fatal({ err: error }, "stopping failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onStop);
+  process.on("SIGINT", onStop);
+  process.on("SIGHUP", () => server.reopenLogs());
+}
+
+function overridesFrom({ listen, logLevel, logFormat }: ServeOptions): NonNullable<ConfigSource["overrides"]> {
+  // The schema judges the values; what was not given must be absent, not undefined.
+  const given = (object: Record<string, unknown>) =>
+    Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+  const log = given({ level: logLevel, format: logFormat });
+  return given({ listen, log: Object.keys(log).length === 0 ? undefined : log });
+}

@@ -1,0 +1,95 @@
+import { readFileSync } from "node:fs";
+import {
+  type CallOptions,
+  ChannelCredentials,
+  type Client,
+  Metadata,
+  makeClientConstructor,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { SignetError } from "../errors.ts";
+import { isDatatype, type Tensor } from "../tensor/index.ts";
+import { errorFromGrpcStatus } from "./errors.ts";
+import {
+  type InferRequestMessage,
+  type InferResponseMessage,
+  inferenceService,
+  type ModelConfigMessage,
+  type ModelMetadataMessage,
+} from "./messages.ts";
+
+export interface InferenceClientOptions {
+  /** `host:port`. */
+  readonly server: string;
+  readonly token?: string | undefined;
+  /** A PEM file of CA certificates; turns on TLS. */
+  readonly caFile?: string | undefined;
+  /** For each call. */
+  readonly timeoutMs: number;
+}
+
+type Unary = (
+  request: unknown,
+  metadata: Metadata,
+  options: CallOptions,
+  callback: (error: ServiceError | null, response: unknown) => void,
+) => void;
+
+/** A small client of the v2 protocol. Its errors are the server's own, by code. */
+export class InferenceClient {
+  readonly #client: Client & Record<string, Unary>;
+  readonly #options: InferenceClientOptions;
+
+  constructor(options: InferenceClientOptions) {
+    const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
+    const credentials =
+      options.caFile === undefined
+        ? ChannelCredentials.createInsecure()
+        : ChannelCredentials.createSsl(readFileSync(options.caFile));
+    this.#options = options;
+    this.#client = new Constructor(options.server, credentials, {
+      "grpc.max_receive_message_length": -1,
+      "grpc.max_send_message_length": -1,
+    }) as unknown as Client & Record<string, Unary>;
+  }
+
+  modelMetadata(name: string): Promise<ModelMetadataMessage> {
+    return this.#call("ModelMetadata", { name });
+  }
+
+  async modelConfig(name: string): Promise<ModelConfigMessage> {
+    return (await this.#call<{ config: ModelConfigMessage }>("ModelConfig", { name })).config;
+  }
+
+  async infer(service: string, inputs: readonly Tensor[]): Promise<Tensor[]> {
+    const request: Partial<InferRequestMessage> = {
+      model_name: service,
+      inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape: [...shape] })),
+      raw_input_contents: inputs.map(({ data }) => data),
+    };
+    const response = await this.#call<InferResponseMessage>("ModelInfer", request);
+    return response.outputs.map(({ name, datatype, shape }, index) => {
+      const data = response.raw_output_contents[index];
+      if (!isDatatype(datatype) || data === undefined) {
+        throw new SignetError("INTERNAL", `output ${name}: the server's answer is not in the v2 protocol's raw form`);
+      }
+      return { name, datatype, shape: shape.map(Number), data };
+    });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #call<Response>(method: string, request: unknown): Promise<Response> {
+    const metadata = new Metadata();
+    if (this.#options.token !== undefined) metadata.set("authorization", `Bearer ${this.#options.token}`);
+    const deadline = Date.now() + this.#options.timeoutMs;
+    return new Promise((resolve, reject) => {
+      this.#client[method]!(request, metadata, { deadline }, (error, response) => {
+        if (error) reject(errorFromGrpcStatus(error));
+        else resolve(response as Response);
+      });
+    });
+  }
+}
