@@ -6,7 +6,7 @@ import { SignetError } from "../errors.ts";
 /** `program: CODE: message. Next step.` on one line; control characters of hostile input are shown, not obeyed. */
 export function formatError(program: string, error: SignetError): string {
   const cause = error.code === "INTERNAL" && error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return escapeControls(`${program}: ${error.code}: ${error.message}${cause}. ${error.next}`);
+  return escapeControls(`${program}: ${error.code}: ${error.message}${cause}. ${error.next}`.replace(/\s*\n\s*/g, " "));
 }
 
 export interface DataFormat {
@@ -54,8 +54,7 @@ export function formatFields(fields: readonly (readonly [string, string | number
  */
 export async function runProgram(program: Command, args: readonly string[]): Promise<void> {
   prepare(program);
-  // A reader that went away (`signet … | head`) is no failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  guardStdout();
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (thrown) {
@@ -64,6 +63,15 @@ export async function runProgram(program: Command, args: readonly string[]): Pro
     say(formatError(program.name(), error));
     process.exitCode = error.exitCode;
   }
+}
+
+let isStdoutGuarded = false;
+
+/** A reader that went away (`signet … | head`) is no failure. */
+function guardStdout(): void {
+  if (isStdoutGuarded) return;
+  isStdoutGuarded = true;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 }
 
 function errorFromThrown(thrown: unknown): SignetError {

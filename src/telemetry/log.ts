@@ -10,7 +10,7 @@ export interface LogOptions {
   /** auto is pretty where stderr is a terminal. */
   readonly format: "auto" | "json" | "pretty";
   /** Where lines go; stderr by default, since stdout is for data. */
-  readonly destination?: pino.DestinationStream;
+  readonly destination?: NodeJS.WritableStream;
 }
 
 /**
@@ -19,7 +19,7 @@ export interface LogOptions {
  */
 export function createLog(options: LogOptions): Log {
   const pretty = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY === true);
-  return pino(
+  const log = pino(
     {
       level: options.level,
       base: null, // systemd and containers already know host and pid
@@ -27,15 +27,25 @@ export function createLog(options: LogOptions): Log {
       formatters: {
         level: (label) => ({ level: label }),
         log: (object) => redact(object) as Record<string, unknown>,
-        bindings: (bindings) => redact(bindings) as Record<string, unknown>,
       },
+      serializers: { err: (described: unknown) => described }, // redact() has already described it
     },
     pretty ? prettyStream(options.destination) : (options.destination ?? pino.destination({ dest: 2, sync: true })),
   );
+  return withRedactedChildren(log);
+}
+
+/** A child's bindings are serialized when it is made, before formatters see them. */
+function withRedactedChildren(log: Log): Log {
+  const makeChild = log.child;
+  log.child = function child(this: Log, bindings, options) {
+    return makeChild.call(this, redact(bindings) as pino.Bindings, options);
+  } as typeof log.child;
+  return log;
 }
 
 /** pino-pretty is loaded only where a person reads. */
-function prettyStream(destination: pino.DestinationStream | undefined): pino.DestinationStream {
+function prettyStream(destination: NodeJS.WritableStream | undefined): pino.DestinationStream {
   const build = createRequire(import.meta.url)("pino-pretty") as (options: PrettyOptions) => pino.DestinationStream;
   return build({
     sync: true,

@@ -1,0 +1,147 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { SignetError } from "../errors.ts";
+import { dataDirectory } from "./data-directory.ts";
+import { parseListen, resolveListen } from "./listen.ts";
+import { loadConfig, parseConfig } from "./load.ts";
+import { serviceSettings } from "./schema.ts";
+
+function useFile(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), "signet-config-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "signet.yaml");
+  writeFileSync(file, text);
+  return file;
+}
+
+function errorOf(act: () => unknown): SignetError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof SignetError) return error;
+    throw error;
+  }
+  throw new Error("expected an error, found none");
+}
+
+describe("loading", () => {
+  test("a missing file in the default place means the defaults, and a named one must be there", () => {
+    expect(loadConfig({ file: "/nowhere/signet.yaml", required: false }).listen).toBe("127.0.0.1:8001");
+    expect(errorOf(() => loadConfig({ file: "/nowhere/signet.yaml", required: true })).code).toBe("FILE_UNREADABLE");
+  });
+
+  test("an empty file means the defaults", () => {
+    expect(loadConfig({ file: useFile("# nothing yet\n"), required: true }).maxMessageMiB).toBe(64);
+  });
+
+  test("the command line wins over the file, key by key", () => {
+    const file = useFile("listen: 127.0.0.1:1\nlog: { level: warn, format: json }\n");
+    const config = loadConfig({ file, required: true, overrides: { listen: "127.0.0.1:2", log: { level: "debug" } } });
+    expect(config.listen).toBe("127.0.0.1:2");
+    expect(config.log).toEqual({ level: "debug", format: "json" });
+  });
+
+  test("paths are relative to the file", () => {
+    const file = useFile("tls: { cert: server.pem, key: /etc/key.pem }\n");
+    expect(loadConfig({ file, required: true }).tls).toEqual({
+      cert: join(file, "../server.pem"),
+      key: "/etc/key.pem",
+    });
+  });
+
+  test("a service's settings are the defaults with its own on top", () => {
+    const config = parseConfig({ defaults: { maxQueue: 7 }, services: { ocr: { admission: "reject" } } }, "x");
+    expect(serviceSettings(config, "ocr")).toMatchObject({ maxQueue: 7, admission: "reject", slotMiB: 64 });
+    expect(serviceSettings(config, "other")).toMatchObject({ maxQueue: 7, admission: "queue" });
+    expect(serviceSettings(config, "constructor")).toMatchObject({ maxQueue: 7, admission: "queue" });
+  });
+
+  test("the result cannot be changed, inside neither", () => {
+    const config = parseConfig({ services: { ocr: {} } }, "x");
+    expect(() => Object.assign(config.defaults, { maxQueue: 1 })).toThrow(TypeError);
+    expect(() => Object.assign(config.services.ocr!, { maxQueue: 1 })).toThrow(TypeError);
+  });
+
+  test.each([
+    ["an unknown key", "listn: x", /listn/],
+    ["an unknown key of a service", "services: { ocr: { maxQueu: 1 } }", /services\.ocr.*maxQueu/],
+    ["a wrong type", "drainMs: soon", /drainMs/],
+    ["a number out of range", "defaults: { slotMiB: 0 }", /defaults\.slotMiB/],
+    ["a duration no timer can wait", "drainMs: 99999999999", /drainMs/],
+    ["a word out of the list", "log: { level: loud }", /log\.level/],
+    ["half of tls", "tls: { cert: a.pem }", /tls\.key/],
+    ["a key twice", "drainMs: 1\ndrainMs: 2", /:2: /],
+    ["no YAML", "a: [", /signet\.yaml/],
+    ["a list", "- listen", /signet\.yaml/],
+    ["aliases, with which a small file becomes a huge one", "defaults: &a {}\nservices: { x: *a }", /alias/],
+    ["a tag", "listen: !!js/function x", /signet\.yaml/],
+  ])("%s is refused, naming the place", (_, text, place) => {
+    const error = errorOf(() => loadConfig({ file: useFile(text), required: true }));
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.message).toMatch(place);
+    expect(error.message).not.toContain("\n");
+  });
+});
+
+describe("listening", () => {
+  const tls = { cert: "/c", key: "/k" };
+
+  test.each([
+    ["127.0.0.1:8001", "127.0.0.1:8001"],
+    ["127.8.0.9:0", "127.8.0.9:0"],
+    ["[::1]:8001", "[::1]:8001"],
+    ["localhost:8001", "127.0.0.1:8001"],
+  ])("%s in plaintext is allowed as %s", (listen, address) => {
+    expect(resolveListen({ listen, insecure: false })).toMatchObject({ address, tls: null });
+  });
+
+  test.each(["0.0.0.0:8001", "[::]:8001", "192.168.0.7:8001", "127.0.0.1.example.com:8001", "[::ffff:10.0.0.1]:8001"])(
+    "%s needs TLS or the word insecure",
+    (listen) => {
+      expect(errorOf(() => resolveListen({ listen, insecure: false })).code).toBe("INSECURE_LISTEN");
+      expect(resolveListen({ listen, insecure: true }).tls).toBeNull();
+      expect(resolveListen({ listen, insecure: false, tls }).tls).toEqual(tls);
+    },
+  );
+
+  test.each([
+    "8001",
+    "127.0.0.1",
+    "127.0.0.1:",
+    "127.0.0.1:65536",
+    "::1:8001",
+    "[localhost]:1",
+    "unix:/x",
+    "a b:1",
+    "",
+  ])("%j is no address", (text) => {
+    expect(errorOf(() => parseListen(text)).code).toBe("CONFIG_INVALID");
+  });
+});
+
+describe("the data directory", () => {
+  const around = { env: {}, uid: 1000, home: "/home/ada" };
+
+  test.each([
+    ["the flag", "/flag", { ...around, env: { SIGNET_DATA: "/env" } }, "/flag"],
+    ["the environment", undefined, { ...around, uid: 0, env: { SIGNET_DATA: "/env" } }, "/env"],
+    ["root's place", undefined, { ...around, uid: 0, env: { XDG_DATA_HOME: "/xdg" } }, "/var/lib/signet"],
+    ["XDG's place", undefined, { ...around, env: { XDG_DATA_HOME: "/xdg" } }, "/xdg/signet"],
+    [
+      "home, where XDG's place is relative",
+      undefined,
+      { ...around, env: { XDG_DATA_HOME: "xdg" } },
+      "/home/ada/.local/share/signet",
+    ],
+    ["home", undefined, around, "/home/ada/.local/share/signet"],
+  ])("is %s", (_, flag, surroundings, root) => {
+    expect(dataDirectory(flag, surroundings).root).toBe(root);
+  });
+
+  test("keeps the ledger's second anchor out of the ledger's directory", () => {
+    const { ledgerDir, ledgerAnchorFile } = dataDirectory("/d");
+    expect(ledgerAnchorFile.startsWith(`${ledgerDir}/`)).toBe(false);
+  });
+});

@@ -1,0 +1,202 @@
+import { createSecretKey, generateKeyPairSync } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { inspect } from "node:util";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { SignetError } from "../errors.ts";
+import { createLog, type Log } from "./log.ts";
+import { MAX_WAITING_BYTES, openRunLog, type RunRecord } from "./run-log.ts";
+import { Secret } from "./secret.ts";
+
+const secretText = "sgn_topsecret";
+
+function useLog(format: "json" | "pretty" = "json"): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  const destination = new Writable({
+    write(chunk, _, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  return { log: createLog({ level: "info", format, destination }), lines };
+}
+
+describe("a secret", () => {
+  const secret = new Secret(secretText);
+
+  test("is not shown by printing, joining, inspecting, serializing, spreading or cloning", () => {
+    const shown = [
+      String(secret),
+      `${secret}`,
+      [secret].join(),
+      inspect(secret, { showHidden: true, depth: 9 }),
+      inspect({ inside: [secret] }, { depth: 9 }),
+      JSON.stringify({ secret }),
+      JSON.stringify({ ...secret }),
+      JSON.stringify(structuredClone({ ...secret })),
+    ];
+    expect(shown.join("\n")).not.toContain(secretText);
+  });
+
+  test("is given to who asks for it by name", () => {
+    expect(secret.reveal()).toBe(secretText);
+  });
+});
+
+describe("the log", () => {
+  test("hides secrets by type, wherever they are", () => {
+    const { log, lines } = useLog();
+    const { privateKey } = generateKeyPairSync("ed25519");
+    log.info({ a: new Secret(secretText), b: { c: [privateKey, createSecretKey(Buffer.from(secretText))] } }, "made");
+    log.child({ bound: new Secret(secretText) }).info("made");
+    expect(lines.join("")).not.toContain(secretText);
+    expect(JSON.parse(lines[0]!)).toMatchObject({ a: "[secret]", b: { c: ["[secret]", "[secret]"] } });
+    expect(JSON.parse(lines[1]!)).toMatchObject({ bound: "[secret]" });
+  });
+
+  test("hides secrets by well-known names, however written and however deep", () => {
+    const { log, lines } = useLog();
+    log.info(
+      {
+        headers: { Authorization: `Bearer ${secretText}` },
+        x: { y: { private_key: secretText, passphrase: secretText } },
+      },
+      "m",
+    );
+    log.child({ token: secretText }).child({ Password: secretText }).info("m");
+    expect(lines.join("")).not.toContain(secretText);
+  });
+
+  test("shows how many bytes there were, never the bytes", () => {
+    const { log, lines } = useLog();
+    log.info({ tensor: { data: Buffer.from(secretText) } }, "received");
+    expect(JSON.parse(lines[0]!).tensor).toEqual({ data: `[${secretText.length} bytes]` });
+  });
+
+  test("shows an error's code, words and cause", () => {
+    const { log, lines } = useLog();
+    log.error(
+      new SignetError("PLUGIN_FAILED", "bad tensor", { cause: new Error("inner", { cause: new Secret(secretText) }) }),
+    );
+    const { err } = JSON.parse(lines[0]!);
+    expect(err).toMatchObject({
+      code: "PLUGIN_FAILED",
+      message: "bad tensor",
+      cause: { message: "inner", cause: "[secret]" },
+    });
+  });
+
+  test("survives cycles, depth, breadth and what JSON does not know", () => {
+    const { log, lines } = useLog();
+    const cycle: Record<string, unknown> = {
+      big: 2n ** 64n,
+      many: new Array(1e6).fill(1),
+      map: new Map([["token", secretText]]),
+    };
+    cycle.self = cycle;
+    log.info({ cycle }, "strange");
+    expect(JSON.parse(lines[0]!).cycle).toMatchObject({ big: "18446744073709551616", map: { token: "[secret]" } });
+    expect(lines[0]!.length).toBeLessThan(10_000);
+  });
+
+  test("is one line of JSON with time and level in words", () => {
+    const { log, lines } = useLog();
+    log.debug("not written at this level");
+    log.warn({ service: "ocr" }, "first\nsecond");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]!.indexOf("\n")).toBe(lines[0]!.length - 1);
+    expect(JSON.parse(lines[0]!)).toEqual({
+      level: "warn",
+      time: expect.stringMatching(/T.*Z$/),
+      service: "ocr",
+      msg: "first\nsecond",
+    });
+  });
+
+  test("is readable where a person reads", () => {
+    const { log, lines } = useLog("pretty");
+    log.info({ token: secretText }, "hello");
+    expect(lines.join("")).toMatch(/INFO.*hello/);
+    expect(lines.join("")).not.toContain(secretText);
+  });
+});
+
+describe("the run log", () => {
+  const record: RunRecord = {
+    time: "2030-01-01T00:00:00.000Z",
+    service: "ocr",
+    version: "1",
+    jobId: "j1",
+    client: "web",
+    durationMs: 3,
+    queueMs: 1,
+    outcome: "OK",
+    runsLeft: null,
+  };
+
+  function useRunLog() {
+    const directory = mkdtempSync(join(tmpdir(), "signet-runs-"));
+    const file = join(directory, "log", "runs.jsonl");
+    const { log, lines } = useLog();
+    const runs = openRunLog(file, log);
+    onTestFinished(async () => {
+      await runs.close();
+      rmSync(directory, { recursive: true });
+    });
+    return { directory, file, runs, lines };
+  }
+
+  const jobsIn = (file: string) =>
+    readFileSync(file, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).jobId);
+
+  test("has one line per job, in order", async () => {
+    const { file, runs } = useRunLog();
+    for (let job = 0; job < 1000; job++) runs.append({ ...record, jobId: `j${job}` });
+    await runs.flush();
+    runs.append({ ...record, jobId: "last" });
+    await runs.close();
+    expect(jobsIn(file)).toEqual([...Array.from({ length: 1000 }, (_, job) => `j${job}`), "last"]);
+  });
+
+  test("goes on in a new file after the old one was renamed", async () => {
+    const { file, runs } = useRunLog();
+    runs.append({ ...record, jobId: "old" });
+    await runs.flush();
+    renameSync(file, `${file}.1`);
+    runs.append({ ...record, jobId: "between" });
+    await runs.flush();
+    runs.reopen();
+    runs.append({ ...record, jobId: "new" });
+    await runs.flush();
+    expect(jobsIn(`${file}.1`)).toEqual(["old", "between"]);
+    expect(jobsIn(file)).toEqual(["new"]);
+  });
+
+  test("that cannot be written says so once, fails nothing, and goes on when it can", async () => {
+    const { file, runs, lines } = useRunLog();
+    mkdirSync(file, { recursive: true }); // a directory in the file's place: EISDIR, also for root
+    for (let round = 0; round < 3; round++) {
+      runs.append(record);
+      await runs.flush();
+    }
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(["error"]);
+    rmSync(file, { recursive: true });
+    runs.append({ ...record, jobId: "after" });
+    await runs.flush();
+    expect(jobsIn(file)).toEqual(["after"]);
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ level: "error" }, { level: "info", lost: 3 }]);
+  });
+
+  test("keeps a bounded number of lines while the disk stands still", async () => {
+    const { file, runs } = useRunLog();
+    const line = { ...record, jobId: "x".repeat(1024 * 1024) };
+    for (let job = 0; job < 50; job++) runs.append(line); // nothing is written before the event loop turns
+    await runs.flush();
+    expect(readFileSync(file).length).toBeLessThanOrEqual(MAX_WAITING_BYTES);
+  });
+});
