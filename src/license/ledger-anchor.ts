@@ -2,7 +2,6 @@ import { createHmac, type KeyObject } from "node:crypto";
 import {
   closeSync,
   constants,
-  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -85,11 +84,6 @@ export class AnchorFile {
 
   sync(): void {
     fdatasyncSync(this.fd);
-  }
-
-  /** Asks for what was written to reach the disk, without waiting: losing it merely leaves an older anchor. */
-  syncLater(): void {
-    fdatasync(this.fd, () => {});
   }
 
   close(): void {

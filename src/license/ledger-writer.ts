@@ -100,16 +100,14 @@ export class LedgerWriter {
     if (this.#journal.size >= segmentBytes) this.#rotate();
   }
 
-  /** Waits until the anchors, too, are on disk. Between such moments only the kernel is sure to have them. */
+  /**
+   * Waits until the anchors, too, are on disk. Between such moments the kernel has them, which outlives this process;
+   * a power failure may leave anchors that are some seconds older than the journal, and that is allowed.
+   */
   syncAnchors(): void {
     this.#attempt(() => {
       for (const anchor of this.#anchors) anchor.sync();
     });
-  }
-
-  /** The same without waiting. */
-  syncAnchorsLater(): void {
-    for (const anchor of this.#anchors) anchor.syncLater();
   }
 
   close(): void {

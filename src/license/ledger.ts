@@ -215,7 +215,6 @@ export class Ledger {
     this.#cancelBeat = null;
     try {
       const active = this.#settleAll(this.#clock.monotonicMs());
-      this.#writer.syncAnchorsLater();
       if (active) this.#cancelBeat = this.#scheduleBeat();
     } catch {
       this.#cancelBeat = this.#scheduleBeat();

@@ -1,0 +1,102 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { expectCode, useLedgerDesk } from "./ledger.fixture.ts";
+import { readLedger } from "./ledger-place.ts";
+
+// One run per lease, so that every run needs the disk.
+const limits = { runs: 100, runTimeMs: null, concurrency: 4 };
+
+function useTinyDisk(): string {
+  const root = mkdtempSync(join(tmpdir(), "signet-ledger-full-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", root]);
+  onTestFinished(() => {
+    execFileSync("umount", ["-l", root]);
+    rmSync(root, { recursive: true, force: true });
+  });
+  return root;
+}
+
+function fillDisk(root: string): void {
+  for (let bytes = 65_536; bytes >= 512; bytes /= 2)
+    for (let i = 0; i < 3; i++)
+      try {
+        writeFileSync(join(root, `filler-${bytes}-${i}`), Buffer.alloc(bytes));
+      } catch {
+        // As full as it gets.
+      }
+}
+
+function canMount(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  try {
+    const root = mkdtempSync(join(tmpdir(), "signet-mount-"));
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", root], { stdio: "ignore" });
+    execFileSync("umount", [root]);
+    rmSync(root, { recursive: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Grants runs until one is refused because the disk is full; returns how many there were. */
+function runUntilUnwritable(run: () => void): number {
+  for (let runs = 0; ; runs++)
+    try {
+      run();
+    } catch (error) {
+      expect((error as { code: string }).code).toBe("LEDGER_UNWRITABLE");
+      return runs;
+    }
+}
+
+const needsMount = canMount() ? test : test.skip; // a full disk is made by mounting a tiny one, which takes root
+
+needsMount("on a full disk no run is given, and all go on when there is space again", () => {
+  const root = useTinyDisk();
+  const desk = useLedgerDesk(join(root, "desk"));
+  const ledger = desk.open();
+  const run = () => ledger.settle(ledger.debit("lic", "svc", limits));
+  run();
+  fillDisk(root);
+  const given = 1 + runUntilUnwritable(run);
+  for (let i = 0; i < 10; i++) expectCode(run, "LEDGER_UNWRITABLE");
+  expect(ledger.fault?.code).toBe("LEDGER_UNWRITABLE");
+  expect(ledger.totals("lic", "svc").runs).toBe(given);
+  desk.clock.advance(5000);
+  expect(readLedger(desk.place).totals("lic", "svc").runs).toBeLessThanOrEqual(given);
+
+  execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
+  run();
+  expect(ledger.fault).toBeNull();
+  expect(ledger.totals("lic", "svc").runs).toBe(given + 1);
+  ledger.close();
+  expect(readLedger(desk.place).totals("lic", "svc")).toMatchObject({ runs: given + 1, leased: 0 });
+});
+
+needsMount("a ledger that could not be written before a crash is whole after it", () => {
+  const root = useTinyDisk();
+  const desk = useLedgerDesk(join(root, "desk"));
+  const ledger = desk.open();
+  fillDisk(root);
+  const given = runUntilUnwritable(() => ledger.settle(ledger.debit("lic", "svc", limits)));
+  expectCode(() => ledger.close(), "LEDGER_UNWRITABLE");
+  expectCode(() => desk.open(), "LEDGER_UNWRITABLE");
+  execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
+  expect(desk.open().totals("lic", "svc").runs).toBe(given);
+});
+
+needsMount("a disk too full for a new segment goes on with the old one", () => {
+  const root = useTinyDisk();
+  const desk = useLedgerDesk(join(root, "desk"));
+  const ledger = desk.open({ segmentBytes: 1 });
+  ledger.settle(ledger.debit("lic", "svc", limits));
+  fillDisk(root);
+  const given = 1 + runUntilUnwritable(() => ledger.settle(ledger.debit("lic", "svc", limits)));
+  execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
+  ledger.close();
+  expect(readLedger(desk.place).totals("lic", "svc").runs).toBe(given);
+});
