@@ -39,9 +39,10 @@ async function findPassphrase({ file, twice }: { file?: string | undefined; twic
 /** Reads one line from the terminal without showing it; the question goes to stderr, where talk belongs. */
 async function askHidden(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(question);
   stdin.setEncoding("utf8");
+  // Before the question, so that nothing typed at once is shown.
   stdin.setRawMode(true);
+  stderr.write(question);
   let typed: string[] = [];
   try {
     for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {

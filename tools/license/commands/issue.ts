@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
 import type { License } from "../../../src/license/index.ts";
-import { createLicenseNumber, issueLicense, type LicenseNumber, nextLicenseNumber } from "../issue-license.ts";
+import type { LicenseNumber } from "../issue-license.ts";
 import { readPassphrase } from "../passphrase.ts";
 import { readInput } from "../read-input.ts";
 import { loadServiceDescription } from "../service-description.ts";
@@ -48,6 +48,8 @@ Example:
 }
 
 async function issue(options: IssueOptions): Promise<void> {
+  // Loaded only here: with it come the plugin and engine parts, which --help and inspect do without.
+  const { issueLicense } = await import("../issue-license.ts");
   const now = new Date();
   const request = await readInput(options.request);
   const description = await loadServiceDescription(options.services, now);
@@ -70,6 +72,7 @@ async function issue(options: IssueOptions): Promise<void> {
 }
 
 async function chooseNumber(options: IssueOptions, vendor: VendorDirectory, request: Buffer): Promise<LicenseNumber> {
+  const { createLicenseNumber, nextLicenseNumber } = await import("../issue-license.ts");
   const { renew, licenseId, sequence } = options;
   if (renew !== undefined) {
     if (licenseId !== undefined || sequence !== undefined) {
