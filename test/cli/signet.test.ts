@@ -1,0 +1,112 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const signet = join(root, "bin/signet");
+
+function useDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "signet cli "));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+function run(program: string, args: string[], env: Record<string, string> = {}) {
+  const { stdout, stderr, status } = spawnSync(program, args, {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH, ...env },
+  });
+  return { out: stdout, err: stderr, exit: status };
+}
+
+describe("signet access", () => {
+  test("gives a token once, lists it without its secret, and takes it away", () => {
+    const data = useDirectory();
+    const added = run(signet, [
+      "access",
+      "add",
+      "--data",
+      data,
+      "--name",
+      "web",
+      "--service",
+      "ocr",
+      "asr",
+      "--expires",
+      "2999-12-31",
+    ]);
+    expect(added).toMatchObject({ exit: 0, out: expect.stringMatching(/^sgn_[a-z0-9]{8}_[A-Za-z0-9_-]{43}\n$/) });
+    const token = added.out.trim();
+
+    const listed = run(signet, ["--data", data, "access", "list", "--json"]);
+    const [record] = JSON.parse(listed.out);
+    expect(record).toMatchObject({
+      name: "web",
+      role: "client",
+      services: ["ocr", "asr"],
+      expires: "2999-12-31T00:00:00.000Z",
+    });
+    expect(token.startsWith(`sgn_${record.id}_`)).toBe(true);
+    expect(listed.out + listed.err + run(signet, ["--data", data, "access", "list"]).out).not.toContain(
+      token.slice(-43),
+    );
+
+    expect(run(signet, ["access", "remove", record.id], { SIGNET_DATA: data })).toMatchObject({ exit: 0, out: "" });
+    expect(JSON.parse(run(signet, ["access", "list", "--json", "--data", data]).out)).toEqual([]);
+    expect(run(signet, ["access", "remove", record.id, "--data", data])).toMatchObject({ exit: 2, out: "" });
+  });
+
+  test.each([
+    [["access", "add"]],
+    [["access", "add", "--name", "a b"]],
+    [["access", "add", "--name", "x", "--role", "root"]],
+    [["access", "add", "--name", "x", "--expires", "soon"]],
+  ])("%j is wrong usage, in one line", (args) => {
+    const result = run(signet, args, { SIGNET_DATA: useDirectory() });
+    expect(result).toMatchObject({ exit: 2, out: "", err: expect.stringMatching(/^signet: USAGE: [^\n]+\n$/) });
+  });
+});
+
+describe("bin/signet", () => {
+  /** A copy of the launcher beside a Node that only says how it was called. */
+  function useLauncher() {
+    const directory = useDirectory();
+    for (const folder of ["bin", "node_modules/.bin", "elsewhere/deep"])
+      mkdirSync(join(directory, folder), { recursive: true });
+    copyFileSync(signet, join(directory, "bin/signet"));
+    chmodSync(join(directory, "bin/signet"), 0o755);
+    writeFileSync(join(directory, "node_modules/.bin/node"), '#!/bin/sh\nprintf "[%s]" "$@"\n', { mode: 0o755 });
+    return directory;
+  }
+
+  test("finds the clone through links to links, and hands arguments on as they are", () => {
+    const directory = useLauncher();
+    symlinkSync("../../bin/signet", join(directory, "elsewhere/deep/one"));
+    symlinkSync(join(directory, "elsewhere/deep/one"), join(directory, "elsewhere/two"));
+    const result = run(join(directory, "elsewhere/two"), ["a b", "", "*"]);
+    expect(result.out).toBe(`[--disable-sigusr1][${directory}/src/cli/main.ts][a b][][*]`);
+  });
+
+  test("says what to do where the clone was never set up", () => {
+    const directory = useLauncher();
+    rmSync(join(directory, "node_modules"), { recursive: true });
+    const result = run(join(directory, "bin/signet"), ["--version"]);
+    expect(result).toMatchObject({ exit: 2, out: "", err: expect.stringContaining("npm run setup") });
+  });
+
+  test("does not mind a reader that goes away", async () => {
+    const child = spawn(signet, ["--help"], { stdio: ["ignore", "pipe", "pipe"] });
+    child.stdout.destroy(); // long before the program has started
+    child.stderr.setEncoding("utf8");
+    let said = "";
+    child.stderr.on("data", (text: string) => {
+      said += text;
+    });
+    const [exit] = await once(child, "close");
+    expect({ said, exit }).toEqual({ said: "", exit: 0 });
+  });
+});
