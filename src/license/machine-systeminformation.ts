@@ -74,7 +74,10 @@ export interface Disagreement {
  * somebody has been at the machine's tools. Types only: values are secrets of the host.
  */
 export async function crossCheckMachine(machine: Machine): Promise<Disagreement[]> {
-  const collected = await collectWithSysteminformation();
+  return disagreementsBetween(machine, await collectWithSysteminformation());
+}
+
+export function disagreementsBetween(machine: Machine, collected: Collected): Disagreement[] {
   const stories: [ComponentType, (string | undefined)[]][] = [
     ["system-uuid", [identifierFrom(collected.systemUuid)]],
     ["board-serial", [identifierFrom(collected.boardSerial)]],

@@ -1,0 +1,88 @@
+import { randomUUID } from "node:crypto";
+import { expect, test } from "vitest";
+import { verifyChain } from "./certificates.ts";
+import { envelopeKinds } from "./envelope.ts";
+import { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
+import type { License, RevocationList } from "./schema.ts";
+import { signEnvelope } from "./sign.ts";
+import { formatJson } from "./strict-json.ts";
+import { type Authority, createAuthority, createKey, createVendor, issuedAt } from "./vendor.fixture.ts";
+
+const vendor = createVendor();
+const roots = [vendor.trustRoot];
+const issuer = verifyChain([vendor.issuer.certificate], [vendor.root.certificate]);
+const license = { licenseId: randomUUID() } as License;
+const invalid = expect.objectContaining({ code: "REVOCATION_LIST_INVALID" });
+const revoked = expect.objectContaining({ code: "LICENSE_REVOKED" });
+
+const listOf = (change: Partial<RevocationList> = {}): RevocationList => ({
+  v: 1,
+  product: "signet",
+  number: 7,
+  issuedAt: issuedAt.toISOString(),
+  licenses: [],
+  issuers: [],
+  ...change,
+});
+
+function signList(list: unknown, { key, certificate }: Authority, kind = envelopeKinds.revocation as object): Buffer {
+  const certificates = certificate.ca ? [] : [certificate];
+  const payload = Buffer.from(formatJson(list));
+  return Buffer.from(
+    signEnvelope({ ...{ kind: { ...envelopeKinds.revocation, ...kind } }, payload, key, certificates }),
+  );
+}
+
+test("a list signed by the root or by an issuer is read", () => {
+  const list = listOf({ licenses: [license.licenseId] });
+  expect(parseRevocationList(signList(list, vendor.root), roots)).toEqual(list);
+  expect(parseRevocationList(signList(list, vendor.issuer), roots)).toEqual(list);
+});
+
+test("a license on any list is refused, another is not", () => {
+  const lists = [listOf(), listOf({ licenses: [license.licenseId] })];
+  expect(() => verifyNotRevoked(license, issuer, lists)).toThrow(revoked);
+  expect(() => verifyNotRevoked({ ...license, licenseId: randomUUID() }, issuer, lists)).not.toThrow();
+  expect(() => verifyNotRevoked(license, issuer, [])).not.toThrow();
+});
+
+test("everything a withdrawn issuer signed is refused", () => {
+  expect(() => verifyNotRevoked(license, issuer, [listOf({ issuers: [issuer.keyId] })])).toThrow(revoked);
+});
+
+test("only the root withdraws issuers", () => {
+  const list = listOf({ issuers: ["0".repeat(64)] });
+  expect(parseRevocationList(signList(list, vendor.root), roots)).toEqual(list);
+  expect(() => parseRevocationList(signList(list, vendor.issuer), roots)).toThrow(invalid);
+});
+
+test("a list of another vendor, or of nobody, is refused", () => {
+  const other = createVendor();
+  expect(() => parseRevocationList(signList(listOf(), other.root), roots)).toThrow(invalid);
+  expect(() => parseRevocationList(signList(listOf(), other.issuer), roots)).toThrow(invalid);
+  expect(() => parseRevocationList(signList(listOf(), vendor.root), [])).toThrow(invalid);
+});
+
+test("a list signed outside the issuer's time is refused", () => {
+  const from = new Date("2027-01-01T00:00:00Z");
+  const later = createAuthority({ name: "Later", key: createKey("ed25519"), by: vendor.root, usage: true, from });
+  expect(() => parseRevocationList(signList(listOf(), later), roots)).toThrow(invalid);
+});
+
+test("a license is not a list, even with a list inside", () => {
+  const type = { payloadType: envelopeKinds.license.payloadType };
+  expect(() => parseRevocationList(signList(listOf(), vendor.issuer, type), roots)).toThrow(invalid);
+});
+
+test("one changed bit anywhere is noticed", () => {
+  const file = signList(listOf({ licenses: [license.licenseId] }), vendor.issuer);
+  for (const [index] of file.entries()) {
+    const changed = Buffer.from(file);
+    changed[index]! ^= 1 << (index % 8);
+    expect(() => parseRevocationList(changed, roots), `byte ${index}`).toThrow(invalid);
+  }
+});
+
+test("an unknown field is refused, though it is signed", () => {
+  expect(() => parseRevocationList(signList({ ...listOf(), extra: 1 }, vendor.root), roots)).toThrow(invalid);
+});
