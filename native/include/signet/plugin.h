@@ -86,7 +86,7 @@ typedef struct signet_tensor {
   uint32_t dtype;                 /* SIGNET_FP32 ... */
   uint32_t rank;                  /* 0 (a scalar) to SIGNET_MAX_RANK */
   int64_t shape[SIGNET_MAX_RANK]; /* the first `rank` are used, each 0 or more */
-  void *data;                     /* may be NULL when nbytes is 0; no alignment is promised beyond 8 bytes */
+  void *data;                     /* the host aligns its own to 64 bytes; NULL only when nbytes is 0 */
   uint64_t nbytes;                /* of an output on entry: how much the caller's buffer holds */
   const char *name;               /* UTF-8, NUL-terminated */
   void *owner;                    /* of an output on return: NULL, or what release() takes */
