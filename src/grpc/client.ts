@@ -61,7 +61,11 @@ export class InferenceClient {
     return (await this.#call<{ config: ModelConfigMessage }>("ModelConfig", { name })).config;
   }
 
-  async infer(service: string, inputs: readonly Tensor[]): Promise<Tensor[]> {
+  /** Datatypes are sent as they are named; the server judges them. */
+  async infer(
+    service: string,
+    inputs: readonly (Omit<Tensor, "datatype"> & { readonly datatype: string })[],
+  ): Promise<Tensor[]> {
     const request: Partial<InferRequestMessage> = {
       model_name: service,
       inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape: [...shape] })),

@@ -1,0 +1,105 @@
+import { rmSync } from "node:fs";
+import { cp, mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { type DataDirectory, dataDirectory, parseConfig } from "../../src/config/index.ts";
+import { addTrustRoot, createHostKey, createHostRequest, openHostKey, readMachine } from "../../src/license/index.ts";
+import { createVendor } from "../../src/license/vendor.fixture.ts";
+import { type RunningServer, startServer } from "../../src/server.ts";
+import { addToken } from "../../src/service/index.ts";
+import { createLog } from "../../src/telemetry/index.ts";
+import { createLicenseNumber, issueLicense, type LicenseNumber } from "../../tools/license/issue-license.ts";
+import { loadServiceDescription } from "../../tools/license/service-description.ts";
+import { nativeLibrary } from "./native.ts";
+
+/** A service of a test's license, as a vendor writes it in services.yaml. */
+export type DescribedService = Record<string, unknown> & { readonly name: string };
+
+export const identityService: DescribedService = {
+  name: "identity",
+  library: nativeLibrary("identity"),
+  config: { datatype: "UINT8", shape: [-1] },
+  limits: { runs: 1000, concurrency: 2 },
+};
+
+export const faultyService: DescribedService = { name: "faulty", library: nativeLibrary("faulty") };
+
+export interface LicensedHost {
+  readonly data: DataDirectory;
+  /** Issues another license for this host and puts it in the place of the present one. */
+  relicense(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
+}
+
+/** This machine as a licensed host with a data directory of its own, which goes away with the test. */
+export async function useLicensedHost(
+  services: readonly DescribedService[],
+  license: object = { validDays: 30 },
+): Promise<LicensedHost> {
+  const root = await mkdtemp(join(tmpdir(), "signet-test-host-"));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const data = dataDirectory(join(root, "data"));
+  const vendor = createVendor();
+  await createHostKey(data.hostDir);
+  await addTrustRoot(data.trustDir, Buffer.from(vendor.root.certificate.toString()));
+
+  let issued = 0;
+  async function relicense(
+    described: readonly DescribedService[],
+    terms: object = license,
+    number: LicenseNumber = createLicenseNumber(),
+  ): Promise<void> {
+    const file = join(root, "services.yaml");
+    await writeFile(file, JSON.stringify({ customer: "A customer", license: terms, services: described }));
+    const bundle = join(root, `bundle-${++issued}`);
+    await issueLicense({
+      request: Buffer.from(
+        await createHostRequest({ hostKey: await openHostKey(data.hostDir), machine: await readMachine() }),
+      ),
+      description: await loadServiceDescription(file, new Date()),
+      vendor: {
+        vendor: { v: 1, name: "A vendor", rootKeyId: "", issuerKeyId: "" },
+        root: vendor.root.certificate,
+        issuer: vendor.issuer.certificate,
+        issuerKey: vendor.issuer.key,
+      },
+      number,
+      acceptWeak: true,
+      out: bundle,
+      now: new Date(),
+    });
+    rmSync(data.licenseDir, { recursive: true, force: true });
+    await mkdir(data.root, { recursive: true });
+    await cp(bundle, data.licenseDir, { recursive: true });
+  }
+  await relicense(services);
+  return { data, relicense };
+}
+
+export interface ServingHost extends LicensedHost {
+  readonly server: RunningServer;
+  /** A client's token for every service. */
+  readonly token: string;
+}
+
+/** A licensed host with its server running in this process on a free port; both end with the test. */
+export async function useServer(
+  services: readonly DescribedService[],
+  config: object = {},
+  license?: object,
+): Promise<ServingHost> {
+  const host = await useLicensedHost(services, license);
+  const { token } = await addToken(host.data.accessFile, {
+    name: "test",
+    role: "client",
+    services: "all",
+    expires: null,
+  });
+  const server = await startServer({
+    data: host.data,
+    config: parseConfig({ listen: "127.0.0.1:0", ...config }, "test"),
+    log: createLog({ level: (process.env.SIGNET_TEST_LOG as "info") ?? "silent", format: "json" }),
+  });
+  onTestFinished(() => server.stop());
+  return { ...host, server, token: token.reveal() };
+}
