@@ -34,12 +34,14 @@ test("a root brought along in the file is not believed", () => {
   expect(() => verifyChain([other.issuer.certificate, other.root.certificate], roots)).toThrow(untrusted);
 });
 
-test("a leaf cannot act as a CA, though the signature and the names fit", () => {
-  const rogue = createAuthority({ name: "Rogue", key: ed25519(), by: vendor.issuer, usage: true });
-  // This is why isIssuedBy asks for more than Node's two methods.
-  expect(rogue.certificate.verify(vendor.issuer.certificate.publicKey)).toBe(true);
-  expect(isIssuedBy(rogue.certificate, vendor.issuer.certificate)).toBe(false);
-  expect(() => verifyChain([rogue.certificate, vendor.issuer.certificate], roots)).toThrow(untrusted);
+test.each([false, true])("a leaf cannot act as a CA, though the signature and the names fit (bare: %s)", (bare) => {
+  const leaf = createAuthority({ name: "Leaf", key: ed25519(), by: vendor.root, usage: true, bare });
+  const rogue = createAuthority({ name: "Rogue", key: ed25519(), by: leaf, usage: true });
+  expect(rogue.certificate.verify(leaf.certificate.publicKey)).toBe(true);
+  // Where the leaf says nothing of its use, Node's two methods see no fault: hence isIssuedBy asks for more.
+  expect(rogue.certificate.checkIssued(leaf.certificate)).toBe(bare);
+  expect(isIssuedBy(rogue.certificate, leaf.certificate)).toBe(false);
+  expect(() => verifyChain([rogue.certificate, leaf.certificate], roots)).toThrow(untrusted);
 });
 
 test("a root, a CA or a certificate for another purpose does not sign licenses", () => {

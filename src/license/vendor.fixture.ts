@@ -51,17 +51,22 @@ export interface CertificateRecipe {
   readonly from?: Date;
   readonly to?: Date;
   readonly sha1?: boolean;
+  /** True for a certificate that does not say whether it is a CA, nor what its key is for. */
+  readonly bare?: boolean;
 }
 
 export function createAuthority(recipe: CertificateRecipe): Authority {
-  const { name, key, by, ca = false, usage = false, sha1 = false } = recipe;
+  const { name, key, by, ca = false, usage = false, sha1 = false, bare = false } = recipe;
   const { from = new Date("2026-01-01T00:00:00Z"), to = new Date("2030-01-01T00:00:00Z") } = recipe;
   const signer = by?.key ?? key;
   const algorithm = signatureAlgorithm(signer, sha1);
-  const extensions = [
+  const constraints = [
     extension("551d13", true, der(0x30, ca ? der(0x01, Buffer.from([0xff])) : empty)),
     // keyCertSign and cRLSign, or digitalSignature
     extension("551d0f", true, Buffer.from(ca ? "03020106" : "03020780", "hex")),
+  ];
+  const extensions = [
+    ...(bare ? [] : constraints),
     ...(usage ? [extension("551d25", false, licenseIssuingExtension)] : []),
   ];
   const body = der(
