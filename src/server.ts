@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
 import { GrpcServer } from "./grpc/index.ts";
-import { type Ledger, openLedger } from "./license/index.ts";
-import { lockExclusively } from "./plugin/index.ts";
+import type { Ledger } from "./license/index.ts";
 import {
   type AuthorizedService,
   authorizeFirst,
   type FirstAuthorization,
   Inference,
   openAccess,
+  openHostLedger,
   SecondAuthorization,
   type Service,
 } from "./service/index.ts";
@@ -154,8 +154,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 async function authorize(data: DataDirectory): Promise<FirstAuthorization<Ledger>> {
   let ledger: Ledger | undefined;
   try {
-    const first = await authorizeFirst(data, (place) => {
-      ledger = openLedger({ ...place, lock: lockExclusively });
+    const first = await authorizeFirst(data, async (hostKey) => {
+      ledger = await openHostLedger(data, hostKey);
       return ledger;
     });
     const { license } = first.authorized;

@@ -21,7 +21,7 @@ export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
-export { createHostKey, type HostKey, openHostKey } from "./host-key.ts";
+export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
 export { type Ledger, type LedgerOptions, openLedger, type RunLimits } from "./ledger.ts";
 export type { LedgerClock } from "./ledger-clock.ts";
 export type { RunTicket } from "./ledger-meter.ts";
@@ -30,6 +30,7 @@ export type { LedgerState } from "./ledger-state.ts";
 export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
+export { readSmallFile } from "./read-file.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
 export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
 export {
@@ -67,7 +68,7 @@ export {
 } from "./schema.ts";
 export { isSignedBy, signEnvelope } from "./sign.ts";
 export { formatJson, parseStrictJson, StrictJsonError } from "./strict-json.ts";
-export { addTrustRoot, loadTrustRoots, parseTrustRoot, type TrustRoot } from "./trust-root.ts";
+export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
   type LicenseTime,
   parseLicense,
@@ -84,3 +85,4 @@ export {
   verifySignature,
   verifyTime,
 } from "./verify.ts";
+export { createFile } from "./write-file.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { SignetError } from "../errors.ts";
 import { type AnchorReading, readAnchor } from "./ledger-anchor.ts";
 import { type JournalReading, readJournal } from "./ledger-journal.ts";
-import type { LedgerState } from "./ledger-state.ts";
+import { LedgerState } from "./ledger-state.ts";
 
 export interface LedgerPlace {
   /** Holds journal.jsonl, anchor.json and archive/; made with mode 0700 if need be. */
@@ -67,11 +67,15 @@ export function verifyLedger(files: LedgerFiles, create: boolean): VerifiedLedge
 /**
  * Verifies a ledger and returns what it says, without changing anything and whether or not a server has it open.
  *
+ * @param place `create` as in openLedger: where there is no trace of a ledger, an empty one is read
  * @throws LEDGER_MISSING, LEDGER_TAMPERED, LEDGER_ROLLED_BACK, FILE_UNREADABLE
  */
-export function readLedger(place: LedgerPlace): LedgerState {
+export function readLedger(place: LedgerPlace & { readonly create?: boolean }): LedgerState {
   const files = ledgerFiles(place);
-  const read = () => (verifyLedger(files, false).journal as JournalReading).state;
+  const read = () => {
+    const { journal } = verifyLedger(files, place.create ?? false);
+    return journal === "missing" ? new LedgerState() : journal.state;
+  };
   try {
     return read();
   } catch {

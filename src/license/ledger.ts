@@ -103,6 +103,11 @@ export class Ledger {
     return notices;
   }
 
+  /** What tells this ledger from every other one, 32 hex digits. */
+  get id(): string {
+    return this.#state.id;
+  }
+
   /** Why no run can be charged at the moment, or null. */
   get fault(): SignetError | null {
     return this.#writer.fault;

@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { SignetError } from "../errors.ts";
 import {
@@ -43,6 +43,20 @@ export async function addTrustRoot(directory: string, pem: Uint8Array): Promise<
   const root = parseTrustRoot(pem);
   await createFile(join(directory, `${root.keyId}.pem`), root.certificate.toString(), 0o644);
   return root;
+}
+
+/** Pins a root no longer: licenses that hang on it are refused from the next check on. @throws USAGE for an unknown key id */
+export async function removeTrustRoot(directory: string, keyId: string): Promise<void> {
+  // The pattern also keeps a path from being taken for a key id.
+  const isThere = /^[0-9a-f]{64}$/.test(keyId) && (await listDirectory(directory)).includes(`${keyId}.pem`);
+  if (!isThere) throw new SignetError("USAGE", `expected the key id of a pinned root, found ${JSON.stringify(keyId)}`);
+  const path = join(directory, `${keyId}.pem`);
+  try {
+    await unlink(path);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new SignetError("FILE_UNREADABLE", `${path}: could not be removed (${reason})`, { cause: error });
+  }
 }
 
 /** All pinned roots. @throws TRUST_ROOT_MISSING, TRUST_ROOT_INVALID */

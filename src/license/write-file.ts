@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { constants, link, mkdir, open, unlink } from "node:fs/promises";
+import { constants, link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SignetError } from "../errors.ts";
 
@@ -14,17 +14,7 @@ export async function createFile(path: string, content: string, mode: number): P
   const draft = `${path}.${randomUUID()}.new`;
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const file = await open(
-      draft,
-      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-      mode,
-    );
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeDraft(draft, content, mode);
     // link, unlike rename, fails when the name is taken.
     await link(draft, path).finally(() => unlink(draft));
     await syncDirectory(directory);
@@ -32,6 +22,31 @@ export async function createFile(path: string, content: string, mode: number): P
     const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
     if (reason === "EEXIST") throw new SignetError("FILE_EXISTS", `${path}: is already there`, { cause: error });
     throw new SignetError("FILE_UNREADABLE", `${path}: could not be written (${reason})`, { cause: error });
+  }
+}
+
+/** Puts a new file in the place of one that is there: the old or the new one has the name at every instant. @throws FILE_UNREADABLE */
+export async function replaceFile(path: string, content: string, mode: number): Promise<void> {
+  const draft = `${path}.${randomUUID()}.new`;
+  try {
+    await writeDraft(draft, content, mode);
+    await rename(draft, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await unlink(draft).catch(() => undefined);
+    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new SignetError("FILE_UNREADABLE", `${path}: could not be written (${reason})`, { cause: error });
+  }
+}
+
+async function writeDraft(draft: string, content: string, mode: number): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = await open(draft, flags, mode);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

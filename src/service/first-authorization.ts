@@ -6,7 +6,6 @@ import {
   type AuthorizedLicense,
   authorizeLicense,
   type HostKey,
-  type LedgerPlace,
   loadTrustRoots,
   openHostKey,
   parseRevocationList,
@@ -39,19 +38,14 @@ export interface FirstAuthorization<Ledger extends LedgerFacts> {
   readonly services: readonly AuthorizedService[];
 }
 
-/** Where the ledger lies and what opens it: derived from the host's key, so a ledger cannot change hosts. */
-export function ledgerPlace(data: DataDirectory, hostKey: HostKey): LedgerPlace {
-  return { directory: data.ledgerDir, anchorFile: data.ledgerAnchorFile, key: hostKey.deriveKey("ledger") };
-}
-
 /**
  * First authorization: everything that must hold before a port opens or a library is mapped. The steps of the
  * license itself are listed in license/authorize.ts; then come the ledger and the files of every service.
- * @param openLedgerAt opens or reads the ledger; what it throws is reported in its place in the order
+ * @param ledgerOf opens or reads the host's ledger; what it throws is reported in its place in the order
  */
 export async function authorizeFirst<Ledger extends LedgerFacts>(
   data: DataDirectory,
-  openLedgerAt: (place: LedgerPlace) => Ledger,
+  ledgerOf: (hostKey: HostKey) => Ledger | Promise<Ledger>,
 ): Promise<FirstAuthorization<Ledger>> {
   const licenseFile = await readLicenseFile(join(data.licenseDir, "license.lic"));
   const confFile = await readConfFile(join(data.licenseDir, "license.conf"));
@@ -59,7 +53,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   const revocationLists = await loadRevocationLists(data.revocationDir, roots);
   const hostKey = await openHostKey(data.hostDir);
   const machine = await readMachine();
-  const ledger = attempt(() => openLedgerAt(ledgerPlace(data, hostKey)));
+  const ledger = await attempt(() => ledgerOf(hostKey));
 
   const facts = ledger instanceof SignetError ? nothingKnown : ledger;
   const authorized = await authorizeLicense({
@@ -78,9 +72,9 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
 }
 
 /** A ledger that cannot be used is an error in its own place in the order, not before the license was looked at. */
-function attempt<T>(open: () => T): T | SignetError {
+async function attempt<T>(open: () => T | Promise<T>): Promise<T | SignetError> {
   try {
-    return open();
+    return await open();
   } catch (error) {
     return SignetError.from(error);
   }
@@ -97,7 +91,7 @@ function verifyServices(data: DataDirectory, { conf }: AuthorizedLicense): Autho
   }));
 }
 
-async function loadRevocationLists(directory: string, roots: readonly TrustRoot[]): Promise<RevocationList[]> {
+export async function loadRevocationLists(directory: string, roots: readonly TrustRoot[]): Promise<RevocationList[]> {
   let names: string[];
   try {
     names = (await readdir(directory)).filter((name) => name.endsWith(".crl")).sort();

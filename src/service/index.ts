@@ -5,7 +5,7 @@ export {
   authorizeFirst,
   type FirstAuthorization,
   type LedgerFacts,
-  ledgerPlace,
 } from "./first-authorization.ts";
+export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
