@@ -1,11 +1,14 @@
 import { defineConfig } from "vitest/config";
 
-// Native libraries are loaded by some tests, so every test file runs in a process of its own.
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "tools/**/*.test.ts", "clients/**/*.test.ts", "test/**/*.test.ts"],
+    // Native libraries are loaded by some tests, so every test file runs in a process of its own.
     pool: "forks",
-    testTimeout: 60_000,
+    // Tests start servers and service hosts; more files at a time than cores only makes them wait for each other.
+    maxWorkers: 2,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
+    reporters: ["default", "./tools/dev/summary-reporter.ts"],
   },
 });
