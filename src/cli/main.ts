@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
+import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
+import { licenseCommand } from "./commands/license.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { trustCommand } from "./commands/trust.ts";
 import { runProgram } from "./output.ts";
 
 /** The `signet` program. Every file of commands/ exports one function that makes its command. */
@@ -13,7 +16,8 @@ export function createProgram(): Command {
     .option("--data <directory>", "the data directory (default: $SIGNET_DATA, /var/lib/signet for root)")
     .helpCommand(false)
     .addHelpText("after", examples);
-  for (const command of [accessCommand(), serveCommand(), inferCommand()]) program.addCommand(command);
+  const commands = [hostCommand(), trustCommand(), licenseCommand(), accessCommand(), serveCommand(), inferCommand()];
+  for (const command of commands) program.addCommand(command);
   return program;
 }
 

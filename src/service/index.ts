@@ -8,4 +8,7 @@ export {
 } from "./first-authorization.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
+export { type InstalledBundle, installBundle } from "./install-bundle.ts";
+export { readInstalledLicense } from "./installed-license.ts";
+export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { SecondAuthorization } from "./second-authorization.ts";

@@ -1,0 +1,214 @@
+import { createHash } from "node:crypto";
+import { Command } from "commander";
+import { type DataDirectory, dataDirectory } from "../../config/index.ts";
+import { SignetError } from "../../errors.ts";
+import type { Component, ComponentType, HostKey, LedgerHead } from "../../license/index.ts";
+import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+
+interface GlobalOptions extends DataFormat {
+  readonly data?: string;
+}
+
+interface RequestOptions extends GlobalOptions {
+  readonly out: string;
+}
+
+/** `signet host`: what this machine is, and the request that a vendor issues a license for. */
+export function hostCommand(): Command {
+  const command = new Command("host")
+    .description("Show this host, and make the request for its license.")
+    .helpCommand(false);
+
+  command
+    .command("request")
+    .description("Make host.req, to send to your vendor.")
+    .option("--out <file>", "where to write it; nothing is ever overwritten", "host.req")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Makes this host's private key when there is none. The request holds the key's public half and salted hashes of serial
+numbers, never the numbers; once a license was used, also what was used of it. Run it as the user that the server
+will run as: root sees more of the hardware than others, and the license is for what was seen.
+
+Example:
+  $ signet host request --out host.req`,
+    )
+    .action(async (_, self: Command) => request(self.optsWithGlobals()));
+
+  command
+    .command("show")
+    .description("Show what a request would say of this machine; changes nothing.")
+    .option("--json", "print JSON")
+    .action(async (_, self: Command) => show(self.optsWithGlobals()));
+
+  return command;
+}
+
+async function request(options: RequestOptions): Promise<void> {
+  const { createFile, createHostRequest, parseHostRequest, readMachine } = await import("../../license/index.ts");
+  const data = dataDirectory(options.data);
+  await verifyAbsent(options.out);
+  const { hostKey, isNew } = await openOrCreateKey(data);
+  const machine = await readMachine();
+  const ledger = await readLedgerHead(data, hostKey);
+  const text = await createHostRequest({ hostKey, machine, ledger });
+  await createFile(options.out, text, 0o644);
+  const { requestId, host } = parseHostRequest(Buffer.from(text));
+  const made = {
+    file: options.out,
+    requestId,
+    keyId: keyIdOf(hostKey),
+    newKey: isNew,
+    ...(await strengthOf(host.components)),
+    platform: host.platform,
+    os: host.os,
+    arch: host.arch,
+    unreadable: machine.unreadable,
+    ledger: ledger ?? null,
+  };
+  printData(made, options, () =>
+    [
+      formatFields([
+        ["request", made.file],
+        ["host key id", made.keyId],
+        ["platform", `${made.platform}, ${made.os}, ${made.arch}`],
+        ["strength", describeStrength(made)],
+        ["usage", ledger === undefined ? "no license was used yet" : describeUsage(ledger)],
+      ]),
+      formatComponents(made.components),
+    ].join("\n\n"),
+  );
+  if (isNew) say(`This host's new private key is ${data.hostDir}/host.key; back it up, licenses hang on it.`);
+  if (made.weak) sayWeak();
+  sayUnreadable(machine.unreadable);
+  say(`Send ${options.out} to your vendor; it holds no secret. Read them the host key id by phone if it matters.`);
+}
+
+async function show(options: GlobalOptions): Promise<void> {
+  const { crossCheckMachine, enroll, openHostKey, readMachine } = await import("../../license/index.ts");
+  const data = dataDirectory(options.data);
+  const hostKey = await openHostKey(data.hostDir).catch(absentAs("HOST_KEY_MISSING", undefined));
+  const machine = await readMachine();
+  // Nothing is decided by it, so a machine where it fails is still shown.
+  const disagreements = await crossCheckMachine(machine).catch(() => null);
+  // Through enroll, because that is what a license would count; the hashes are thrown away.
+  const components = await enroll(machine, Buffer.alloc(32));
+  const shown = {
+    keyId: hostKey === undefined ? null : keyIdOf(hostKey),
+    platform: machine.platform,
+    os: machine.os,
+    arch: machine.arch,
+    ...(await strengthOf(components)),
+    unreadable: machine.unreadable,
+    disagreements,
+  };
+  printData(shown, options, () =>
+    [
+      formatFields([
+        ["host key id", shown.keyId ?? "none yet; `signet host request` makes it"],
+        ["platform", `${shown.platform}, ${shown.os}, ${shown.arch}`],
+        ["strength", describeStrength(shown)],
+        ["cross-check", describeDisagreements(disagreements)],
+      ]),
+      formatComponents(shown.components),
+    ].join("\n\n"),
+  );
+  if (shown.weak) sayWeak();
+  sayUnreadable(machine.unreadable);
+}
+
+/** Before the key is made and a second of hashing; the write itself refuses again. */
+async function verifyAbsent(path: string): Promise<void> {
+  const { lstat } = await import("node:fs/promises");
+  const there = await lstat(path).catch(() => undefined);
+  if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: is already there`);
+}
+
+async function openOrCreateKey({ hostDir }: DataDirectory): Promise<{ hostKey: HostKey; isNew: boolean }> {
+  const { createHostKey, openHostKey } = await import("../../license/index.ts");
+  const present = await openHostKey(hostDir).catch(absentAs("HOST_KEY_MISSING", undefined));
+  if (present !== undefined) return { hostKey: present, isNew: false };
+  return { hostKey: await createHostKey(hostDir), isNew: true };
+}
+
+/**
+ * What was used under the installed license. A host that has a ledger always quotes it, or taking the license
+ * away would make a request that hides what was used.
+ */
+async function readLedgerHead(data: DataDirectory, hostKey: HostKey): Promise<LedgerHead | undefined> {
+  const { readHostLedger, readInstalledLicense } = await import("../../service/index.ts");
+  const ledger = readHostLedger(data, hostKey);
+  if (ledger.sequence < 0) return undefined;
+  try {
+    const { license } = await readInstalledLicense(data);
+    return ledger.head(license.licenseId);
+  } catch (error) {
+    say(`The installed license could not be read (${SignetError.from(error).code}), so the request names no services.`);
+    return ledger.head("");
+  }
+}
+
+interface Strength {
+  readonly weak: boolean;
+  readonly weight: number;
+  readonly threshold: number;
+  readonly components: readonly { readonly type: ComponentType; readonly weight: number; readonly count: number }[];
+}
+
+/** Types and weights only: a hash could be compared with another request's. */
+async function strengthOf(enrolled: readonly Component[]): Promise<Strength> {
+  const { isWeak, thresholdFor, weightOf } = await import("../../license/index.ts");
+  const types = [...new Set(enrolled.map(({ type }) => type))];
+  return {
+    weak: isWeak(enrolled),
+    weight: weightOf(enrolled),
+    threshold: thresholdFor(enrolled).threshold,
+    components: types.map((type) => {
+      const ofType = enrolled.filter((component) => component.type === type);
+      return { type, weight: weightOf(ofType), count: ofType.length };
+    }),
+  };
+}
+
+/** As SHA-256 of a public key is called everywhere else: of its SPKI DER, hex. */
+function keyIdOf(hostKey: HostKey): string {
+  return createHash("sha256").update(hostKey.signingPublic).digest("hex");
+}
+
+function describeStrength({ weak, weight, threshold }: Strength): string {
+  return `${weak ? "WEAK" : "good"}: ${weight} points, of which ${threshold} must still match later`;
+}
+
+function describeUsage({ sequence, totals }: LedgerHead): string {
+  const used = Object.entries(totals).map(([service, { runs }]) => `${service} ${runs} runs`);
+  return `${used.join(", ") || "no runs"}, by a ledger of ${sequence + 1} records`;
+}
+
+function describeDisagreements(found: readonly { readonly type: ComponentType }[] | null): string {
+  if (found === null) return "systeminformation could not be asked";
+  if (found.length === 0) return "systeminformation tells the same";
+  return `systeminformation and the kernel DISAGREE on ${found.map(({ type }) => type).join(", ")}`;
+}
+
+function formatComponents(components: Strength["components"]): string {
+  if (components.length === 0) return "No component of this machine identifies it.";
+  const rows = components.map(({ type, weight, count }) => [type, `${count}`, `${weight}`]);
+  return formatTable(["COMPONENT", "COUNT", "POINTS"], rows);
+}
+
+function sayWeak(): void {
+  say("Weak means: a copy of this machine could not be told from it, as is normal in a cloud or a container.");
+  say("Your vendor decides whether the host key alone is enough (--accept-weak).");
+}
+
+function sayUnreadable(types: readonly ComponentType[]): void {
+  if (types.length > 0) say(`This user may not read ${types.join(", ")}; root may.`);
+}
+
+function absentAs<T>(code: SignetError["code"], value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof SignetError && error.code === code) return value;
+    throw error;
+  };
+}

@@ -1,0 +1,200 @@
+import { constants } from "node:fs";
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { DataDirectory } from "../config/index.ts";
+import { SignetError } from "../errors.ts";
+import {
+  type License,
+  type LicensedFile,
+  loadTrustRoots,
+  readConfFile,
+  readLicenseFile,
+  verifySignedLicense,
+} from "../license/index.ts";
+import { authorizeFirst, type FirstAuthorization, type LedgerFacts } from "./first-authorization.ts";
+import { openHostLedger, readHostLedger } from "./host-ledger.ts";
+import { readInstalledLicense } from "./installed-license.ts";
+
+export interface InstalledBundle {
+  readonly first: FirstAuthorization<LedgerFacts>;
+  /** Where the license that was installed before lies now; null if there was none. */
+  readonly previous: string | null;
+}
+
+/**
+ * Installs the vendor's bundle: copies what the license names beside the installed one, takes every step of first
+ * authorization on the copy, and puts it in the place of the installed one. Whatever is refused leaves the installed
+ * one as it was. Works while a server runs; what the bundle holds is not trusted, and what it holds besides is not
+ * copied.
+ *
+ * @throws what authorizeFirst throws; LIBRARY_NOT_REGULAR for a link in the bundle; FILE_UNREADABLE
+ */
+export async function installBundle(data: DataDirectory, bundle: string): Promise<InstalledBundle> {
+  const source = await openBundle(bundle);
+  await mkdir(data.root, { recursive: true, mode: 0o700 });
+  const staged = await mkdtemp(join(data.root, "license.new-"));
+  try {
+    await copyBundle(data, source, staged);
+    const sequence = await installedSequence(data);
+    const first = await authorizeFirst({ ...data, licenseDir: staged }, (hostKey) => {
+      const ledger = readHostLedger(data, hostKey);
+      return {
+        highestSequence: (licenseId) => Math.max(ledger.highestSequence(licenseId), sequence(licenseId)),
+        highWaterMs: ledger.highWaterMs,
+      };
+    });
+    await syncTree(staged);
+    // A host that has a license has a ledger: from here on its absence is a fault, not a beginning.
+    if (first.hostKey.ledgerId === undefined) (await openHostLedger(data, first.hostKey)).close();
+    return { first, previous: await putInPlace(data, staged) };
+  } catch (error) {
+    await rm(staged, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Only the bundle's own name may be a link. */
+async function openBundle(bundle: string): Promise<string> {
+  try {
+    const directory = await realpath(bundle);
+    await lstat(join(directory, "license.lic"));
+    return directory;
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    throw new SignetError("FILE_UNREADABLE", `${bundle}: expected a bundle with a license.lic (${reason})`, {
+      cause: error,
+    });
+  }
+}
+
+/** The license and what it names. Its signature is verified first, so that only a pinned vendor can fill the disk. */
+async function copyBundle(data: DataDirectory, bundle: string, staged: string): Promise<void> {
+  const licensePath = join(bundle, "license.lic");
+  const confPath = join(bundle, "license.conf");
+  for (const path of [licensePath, confPath]) await verifyNoLink(path);
+  const licenseFile = await readLicenseFile(licensePath);
+  const { license } = verifySignedLicense(licenseFile, await loadTrustRoots(data.trustDir));
+  const confFile = await readConfFile(confPath);
+  await writeFile(join(staged, "license.lic"), licenseFile, { flag: "wx", mode: 0o600 });
+  await writeFile(join(staged, "license.conf"), confFile, { flag: "wx", mode: 0o600 });
+  await copyServices(license, join(bundle, "files"), join(staged, "files"));
+}
+
+async function copyServices(license: License, from: string, to: string): Promise<void> {
+  await verifyDirectory(from);
+  for (const { name, files } of license.services) {
+    await verifyDirectory(join(from, name));
+    await mkdir(join(to, name), { recursive: true, mode: 0o700 });
+    for (const file of files) await copyFile(join(from, name, file.name), join(to, name, file.name), file);
+  }
+}
+
+/** Copies exactly the licensed size: a file that is longer, or grows meanwhile, is not followed. */
+async function copyFile(from: string, to: string, { size }: LicensedFile): Promise<void> {
+  const source = await openRegular(from);
+  try {
+    const found = (await source.stat()).size;
+    if (found !== size) {
+      throw new SignetError("LIBRARY_DIGEST_MISMATCH", `${from}: expected ${size} bytes, found ${found}`);
+    }
+    const target = await open(to, "wx", 0o600);
+    const copied = size === 0 ? [] : source.createReadStream({ start: 0, end: size - 1, autoClose: false });
+    await pipeline(copied, target.createWriteStream());
+  } catch (error) {
+    throw asUnreadable(error, to);
+  } finally {
+    await source.close();
+  }
+}
+
+/** Opens without following a link and without waiting on a pipe. */
+async function openRegular(path: string): Promise<FileHandle> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if (!(await file.stat()).isFile()) throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is not a regular file`);
+    return file;
+  } catch (error) {
+    await file?.close();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw new SignetError("LIBRARY_MISSING", `${path}: no such file`, { cause: error });
+    if (code === "ELOOP") throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is a link`, { cause: error });
+    throw asUnreadable(error, path);
+  }
+}
+
+async function verifyDirectory(path: string): Promise<void> {
+  const status = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw asUnreadable(error, path);
+  });
+  if (status === undefined) throw new SignetError("LIBRARY_MISSING", `${path}: no such directory`);
+  if (!status.isDirectory()) {
+    throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a directory that is not a link`);
+  }
+}
+
+/** A link could lead to a file that only this user may read. What is not there is told by whoever reads it. */
+async function verifyNoLink(path: string): Promise<void> {
+  const status = await lstat(path).catch(() => undefined);
+  if (status?.isSymbolicLink()) throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is a link`);
+}
+
+/** What installing may not go back behind even where no server has started with it yet. */
+async function installedSequence(data: DataDirectory): Promise<(licenseId: string) => number> {
+  const installed = await readInstalledLicense(data).catch(() => undefined);
+  return (licenseId) => (installed?.license.licenseId === licenseId ? installed.license.sequence : 0);
+}
+
+/** The installed bundle becomes license.previous, the staged one takes its name. */
+async function putInPlace({ root, licenseDir }: DataDirectory, staged: string): Promise<string | null> {
+  const previous = `${licenseDir}.previous`;
+  try {
+    const isFirst = (await lstat(licenseDir).catch(() => undefined)) === undefined;
+    if (!isFirst) {
+      await rm(previous, { recursive: true, force: true });
+      await rename(licenseDir, previous);
+    }
+    await rename(staged, licenseDir);
+    await syncPath(root);
+    return isFirst ? null : previous;
+  } catch (error) {
+    throw asUnreadable(error, licenseDir);
+  }
+}
+
+/** A power cut after the renames must not leave a complete-looking directory of empty files. */
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path);
+  }
+  await syncPath(directory);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function asUnreadable(error: unknown, path: string): SignetError {
+  if (error instanceof SignetError) return error;
+  const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
+  return new SignetError("FILE_UNREADABLE", `${path}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,135 @@
+import type { DataDirectory } from "../config/index.ts";
+import { type ErrorCode, SignetError } from "../errors.ts";
+import {
+  type FingerprintMatch,
+  type License,
+  type LicensedService,
+  type LicenseTime,
+  loadTrustRoots,
+  matchFingerprint,
+  openHostKey,
+  readMachine,
+  verifyFingerprint,
+  verifyHostKey,
+  verifyNotRevoked,
+  verifySequence,
+  verifyTime,
+} from "../license/index.ts";
+import { loadRevocationLists } from "./first-authorization.ts";
+import { readHostLedger } from "./host-ledger.ts";
+import { readInstalledLicense } from "./installed-license.ts";
+
+type LedgerReading = ReturnType<typeof readHostLedger>;
+
+/** Why the license would be refused now. */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface ServiceStatus {
+  readonly name: string;
+  readonly version: string;
+  /** null where the ledger cannot be read. */
+  readonly runsUsed: number | null;
+  /** null for unlimited, as all limits. */
+  readonly runsLimit: number | null;
+  readonly runsLeft: number | null;
+  readonly runTimeUsedMs: number | null;
+  readonly runTimeLimitMs: number | null;
+  readonly runTimeLeftMs: number | null;
+  readonly jobTimeLimitMs: number | null;
+  readonly concurrency: number;
+  readonly notBefore: string;
+  /** The earlier of the license's and the service's own. */
+  readonly expires: string;
+}
+
+export interface LicenseStatus {
+  readonly licenseId: string;
+  readonly sequence: number;
+  readonly vendor: string;
+  readonly customer: string;
+  readonly issuedAt: string;
+  readonly notBefore: string;
+  readonly expires: string;
+  readonly graceDays: number;
+  /** null when its time is not now. */
+  readonly time: LicenseTime | null;
+  readonly hostMatch: FingerprintMatch;
+  readonly problems: readonly Problem[];
+  readonly services: readonly ServiceStatus[];
+}
+
+/**
+ * What the installed license says and what is left of it, also where it would be refused: then `problems` says why.
+ * It does not look at the libraries; changes nothing and works beside a running server, whose last second of use
+ * may be missing.
+ *
+ * @throws LICENSE_*, TRUST_ROOT_*, HOST_KEY_MISSING: without them there is nothing to tell
+ */
+export async function readLicenseStatus(data: DataDirectory): Promise<LicenseStatus> {
+  const { license, issuer } = await readInstalledLicense(data);
+  const hostKey = await openHostKey(data.hostDir);
+  const machine = await readMachine();
+  const problems: Problem[] = [];
+  const attempt = async <T>(step: () => T | Promise<T>): Promise<T | null> => {
+    try {
+      return await step();
+    } catch (error) {
+      const { code, message } = SignetError.from(error);
+      problems.push({ code, message });
+      return null;
+    }
+  };
+
+  const ledger = await attempt(() => readHostLedger(data, hostKey));
+  await attempt(async () => {
+    const lists = await loadRevocationLists(data.revocationDir, await loadTrustRoots(data.trustDir));
+    verifyNotRevoked(license, issuer, lists);
+  });
+  await attempt(() => verifySequence(license, ledger?.highestSequence(license.licenseId) ?? 0));
+  const now = new Date(Math.max(Date.now(), ledger?.highWaterMs ?? 0));
+  const time = await attempt(() => verifyTime(license, now));
+  await attempt(() => verifyHostKey(license, hostKey));
+  const hostMatch =
+    (await attempt(() => verifyFingerprint(license, machine))) ?? (await matchFingerprint(license.host, machine));
+
+  const { licenseId, sequence, vendor, customer, issuedAt, notBefore, expires, graceDays } = license;
+  const services = license.services.map((service) => statusOf(license, service, ledger));
+  return {
+    ...{ licenseId, sequence, vendor, customer, issuedAt, notBefore, expires, graceDays },
+    ...{ time, hostMatch, problems, services },
+  };
+}
+
+function statusOf(license: License, service: LicensedService, ledger: LedgerReading | null): ServiceStatus {
+  const { limits } = service;
+  const used = ledger?.totals(license.licenseId, service.name) ?? null;
+  return {
+    name: service.name,
+    version: service.version,
+    runsUsed: used?.runs ?? null,
+    runsLimit: limits.runs,
+    runsLeft: left(limits.runs, used?.runs),
+    runTimeUsedMs: used?.runTimeMs ?? null,
+    runTimeLimitMs: limits.runTimeMs,
+    runTimeLeftMs: left(limits.runTimeMs, used?.runTimeMs),
+    jobTimeLimitMs: limits.jobTimeMs,
+    concurrency: limits.concurrency,
+    notBefore: later(license.notBefore, limits.notBefore),
+    expires: earlier(license.expires, limits.expires),
+  };
+}
+
+function left(limit: number | null, used: number | undefined): number | null {
+  return limit === null || used === undefined ? null : Math.max(0, limit - used);
+}
+
+function later(a: string, b: string | null): string {
+  return b !== null && Date.parse(b) > Date.parse(a) ? b : a;
+}
+
+function earlier(a: string, b: string | null): string {
+  return b !== null && Date.parse(b) < Date.parse(a) ? b : a;
+}
