@@ -32,12 +32,18 @@ export interface LicensedHost {
 }
 
 /** This machine as a licensed host with a data directory of its own, which goes away with the test. */
-export async function useLicensedHost(
+export async function useLicensedHost(services: readonly DescribedService[], license?: object): Promise<LicensedHost> {
+  const host = await createLicensedHost(services, license);
+  onTestFinished(host.remove);
+  return host;
+}
+
+/** The same for as long as the caller wants it, such as all tests of a file. */
+export async function createLicensedHost(
   services: readonly DescribedService[],
   license: object = { validDays: 30 },
-): Promise<LicensedHost> {
+): Promise<LicensedHost & { remove(): void }> {
   const root = await mkdtemp(join(tmpdir(), "signet-test-host-"));
-  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
   const data = dataDirectory(join(root, "data"));
   const vendor = createVendor();
   await createHostKey(data.hostDir);
@@ -73,7 +79,7 @@ export async function useLicensedHost(
     await cp(bundle, data.licenseDir, { recursive: true });
   }
   await relicense(services);
-  return { data, relicense };
+  return { data, relicense, remove: () => rmSync(root, { recursive: true, force: true }) };
 }
 
 export interface ServingHost extends LicensedHost {
@@ -88,18 +94,37 @@ export async function useServer(
   config: object = {},
   license?: object,
 ): Promise<ServingHost> {
-  const host = await useLicensedHost(services, license);
-  const { token } = await addToken(host.data.accessFile, {
-    name: "test",
-    role: "client",
-    services: "all",
-    expires: null,
-  });
-  const server = await startServer({
-    data: host.data,
-    config: parseConfig({ listen: "127.0.0.1:0", ...config }, "test"),
-    log: createLog({ level: (process.env.SIGNET_TEST_LOG as "info") ?? "silent", format: "json" }),
-  });
-  onTestFinished(() => server.stop());
-  return { ...host, server, token: token.reveal() };
+  const host = await startLicensedServer(services, config, license);
+  onTestFinished(host.end);
+  return host;
+}
+
+/** The same until `end` is called: for a describe whose tests share one server, from its beforeAll. */
+export async function startLicensedServer(
+  services: readonly DescribedService[],
+  config: object = {},
+  license?: object,
+): Promise<ServingHost & { end(): Promise<void> }> {
+  const host = await createLicensedHost(services, license);
+  try {
+    const { token } = await addToken(host.data.accessFile, {
+      name: "test",
+      role: "client",
+      services: "all",
+      expires: null,
+    });
+    const server = await startServer({
+      data: host.data,
+      config: parseConfig({ listen: "127.0.0.1:0", ...config }, "test"),
+      log: createLog({ level: (process.env.SIGNET_TEST_LOG as "info") ?? "silent", format: "json" }),
+    });
+    const end = async () => {
+      await server.stop();
+      host.remove();
+    };
+    return { ...host, server, token: token.reveal(), end };
+  } catch (error) {
+    host.remove();
+    throw error;
+  }
 }
