@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -14,12 +14,18 @@ const place = join(root, ".quickstart");
 const bundle = join(place, "bundle");
 const samples = join(root, "examples", "text-lines");
 const environment: NodeJS.ProcessEnv & { SIGNET_DATA: string } = { ...process.env, SIGNET_DATA: join(place, "data") };
-const pictures = ["clear-sans.png"];
+const pictures = [
+  "plain-sans.png",
+  "large.png",
+  "low-contrast.png",
+  "noisy.png",
+  "upside-down.png",
+  "white-on-black.png",
+];
 
 interface Outcome {
   readonly stdout: string;
   readonly stderr: string;
-  readonly status: number | null;
 }
 
 const startedMs = performance.now();
@@ -29,25 +35,34 @@ function title(text: string): void {
   console.log(`\n\u001b[1m${text}\u001b[0m  (${seconds} s)`);
 }
 
-/** Runs one of our programs, showing the command and what it prints. Ends the story if it was to succeed and did not. */
-function run(
-  program: "signet" | "signet-license",
-  args: string[],
-  expect: "success" | "refusal" | "any" = "success",
-): Outcome {
-  const shown = args.map((arg) => (arg.startsWith(root) ? relative(root, arg) : arg)).map(quoted);
-  console.log(`\u001b[36m$ bin/${program} ${shown.join(" ")}\u001b[0m`);
-  const result = spawnSync(join(root, "bin", program), args, { cwd: root, env: environment, encoding: "utf8" });
-  for (const line of `${result.stdout}${result.stderr}`.split("\n")) if (line !== "") console.log(`  ${line}`);
-  const succeeded = result.status === 0;
-  if ((expect === "success" && !succeeded) || (expect === "refusal" && succeeded)) {
-    console.error(
-      `\nExpected ${expect}, found exit status ${result.status}. The files are in ${relative(process.cwd(), place)}.`,
-    );
+/** What the command must do for the story to go on: succeed, or fail with this code. */
+type Expectation = "success" | "unreadable" | { readonly code: string };
+
+/** Runs one of our programs, showing the command and what it prints. Ends the story if that is not as expected. */
+function run(program: "signet" | "signet-license", args: string[], expected: Expectation = "success"): Outcome {
+  console.log(`\u001b[36m$ bin/${program} ${args.map(shortened).map(quoted).join(" ")}\u001b[0m`);
+  const { stdout, stderr, status } = spawnSync(join(root, "bin", program), args, {
+    cwd: root,
+    env: environment,
+    encoding: "utf8",
+  });
+  for (const line of `${stdout}${stderr}`.split("\n")) if (line !== "") console.log(`  ${shortened(line)}`);
+  const wanted = typeof expected === "string" ? expected : expected.code;
+  const isExpected =
+    expected === "success"
+      ? status === 0
+      : status !== 0 && stderr.includes(expected === "unreadable" ? "no text could be read" : `: ${expected.code}: `);
+  if (!isExpected) {
+    console.error(`\nquickstart: expected ${wanted}, found exit status ${status}. The files are in .quickstart/.`);
     server?.kill("SIGTERM");
     process.exit(1);
   }
-  return result;
+  return { stdout, stderr };
+}
+
+/** Paths as you would type them from the clone. */
+function shortened(text: string): string {
+  return text.replaceAll(`${root}/`, "");
 }
 
 function quoted(arg: string): string {
@@ -59,7 +74,9 @@ let server: ChildProcess | undefined;
 /** Starts the server in the background and resolves with its address once it serves. */
 async function serve(): Promise<string> {
   const logFile = join(place, "server.log");
-  console.log(`\u001b[36m$ bin/signet serve --listen 127.0.0.1:0 2> ${relative(root, logFile)} &\u001b[0m`);
+  console.log(
+    `\u001b[36m$ bin/signet serve --listen 127.0.0.1:0 --log-format json 2> ${shortened(logFile)} &\u001b[0m`,
+  );
   const log = openSync(logFile, "w");
   server = spawn(join(root, "bin", "signet"), ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"], {
     cwd: root,
@@ -127,18 +144,26 @@ const address = await serve();
 title("6. A client reads text from pictures");
 const { stdout } = run("signet", ["access", "add", "--name", "quickstart", "--role", "client", "--json"]);
 environment.SIGNET_TOKEN = JSON.parse(stdout).token;
-run("signet", ["infer", "text-recognizer", ...pictures.map((name) => join(samples, name)), "--server", address], "any");
+const infer = (names: string[]) => [
+  ...["infer", "text-recognizer", ...names.map((name) => join(samples, name))],
+  ...["--server", address],
+];
+run("signet", infer(pictures));
+console.log("  A picture that holds no text is answered honestly:");
+run("signet", infer(["pure-noise.png"]), "unreadable");
 
-title("7. Runs were charged");
+title("7. The runs left went down");
 run("signet", ["license", "status"]);
 
 title("8. Somebody changes one byte of a library while it serves");
 const library = join(environment.SIGNET_DATA, "license", "files", "text-recognizer", "libsignet_onnxruntime.so");
 changeOneByte(library);
-console.log(`  one byte of ${relative(root, library)} is different now`);
-run("signet", ["infer", "text-recognizer", join(samples, pictures[0]!), "--server", address], "refusal");
+console.log(`  one byte of ${shortened(library)} is different now`);
+run("signet", infer(pictures.slice(0, 1)), { code: "LIBRARY_CHANGED" });
+
+title("9. And with that library the server does not start again");
 await stopServer();
-run("signet", ["serve"], "refusal");
+run("signet", ["serve"], { code: "LIBRARY_DIGEST_MISMATCH" });
 
 title("Done");
-console.log(`Everything lies in ${relative(process.cwd(), place)}. Next: README.md.`);
+console.log("Everything this made lies in .quickstart/; README.md says how to do each step by hand.");

@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const root = dirname(import.meta.dirname);
+
+/** This machine licensed for some services by the real programs, in a directory that `remove` deletes. */
+export interface BenchHost {
+  readonly data: string;
+  readonly token: string;
+  remove(): void;
+}
+
+export function createBenchHost(services: readonly object[]): BenchHost {
+  const place = mkdtempSync(join(tmpdir(), "signet-bench-"));
+  const env = {
+    ...process.env,
+    SIGNET_DATA: join(place, "data"),
+    SIGNET_PASSPHRASE: randomBytes(24).toString("base64url"),
+  };
+  const run = (program: string, ...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(join(root, "bin", program), args, { env, encoding: "utf8" });
+    if (status !== 0) throw new Error(`${program} ${args[0]}: ${stderr}`);
+    return stdout;
+  };
+  const description = join(place, "services.yaml");
+  writeFileSync(description, JSON.stringify({ customer: "Bench", license: { validDays: 1 }, services }));
+  run("signet-license", "vendor", "init", "--name", "Bench", "--out", join(place, "vendor"));
+  run("signet", "host", "request", "--out", join(place, "host.req"));
+  const issue = ["--request", join(place, "host.req"), "--services", description, "--vendor", join(place, "vendor")];
+  run("signet-license", "issue", ...issue, "--out", join(place, "bundle"), "--accept-weak");
+  run("signet", "trust", "add", join(place, "vendor", "root.pem"));
+  run("signet", "license", "install", join(place, "bundle"));
+  const { token } = JSON.parse(run("signet", "access", "add", "--name", "bench", "--role", "client", "--json"));
+  return { data: join(place, "data"), token, remove: () => rmSync(place, { recursive: true, force: true }) };
+}
+
+export interface RunningProcess {
+  readonly address: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/** Starts the server, or the peer, as a process and resolves when it prints that it is serving. */
+export async function startProcess(script: string, args: readonly string[]): Promise<RunningProcess> {
+  const child: ChildProcess = spawn(process.execPath, [join(root, script), ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  let text = "";
+  for await (const chunk of child.stderr!) {
+    text += chunk;
+    const line = text.split("\n").find((line) => line.includes('"serving"'));
+    if (line !== undefined) {
+      child.stderr!.resume();
+      const stop = () => {
+        child.kill("SIGTERM");
+        return ended;
+      };
+      return { address: JSON.parse(line).address, pid: child.pid!, stop };
+    }
+  }
+  throw new Error(`${script} did not start: ${text}`);
+}
+
+/** CPU time a process has used so far, all threads, in microseconds. The kernel counts in steps of 10 ms. */
+export function cpuTimeUs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}

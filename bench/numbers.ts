@@ -1,0 +1,180 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { readImage } from "../clients/node/index.ts";
+import { processingFor } from "../clients/processing/index.ts";
+import { dataDirectory } from "../src/config/index.ts";
+import { InferenceClient } from "../src/grpc/index.ts";
+import { loadPlugin, Runner, SealedFiles, Slots } from "../src/plugin/index.ts";
+import { authorizeFirst, openHostLedger, SecondAuthorization } from "../src/service/index.ts";
+import { encodeBytesElements, type Tensor } from "../src/tensor/index.ts";
+import { createBenchHost, startProcess } from "./host.ts";
+import { type LoadResult, measureLoad } from "./load.ts";
+
+/**
+ * The figures of one host, measured against the real programs. Timings on a shared machine are noisy: look at
+ * ratios and CPU per request first. Run with `node bench/numbers.ts`.
+ */
+
+const root = dirname(import.meta.dirname);
+const native = (name: string) => join(root, "build", "native", name);
+const models = join(root, "node_modules", "@gutenye", "ocr-models", "assets");
+const recognition = join(models, "ch_PP-OCRv4_rec_infer.onnx");
+
+const scratch = mkdtempSync(join(tmpdir(), "signet-bench-files-"));
+const libraries = { library: native("libsignet_onnxruntime.so"), dependencies: [native("libonnxruntime.so.1")] };
+const bundleBytes = 64 * 2 ** 20;
+// Fills the text recognizer's files up to 64 MiB.
+const padding = join(scratch, "padding.bin");
+const present = [libraries.library, ...libraries.dependencies, recognition].reduce(
+  (sum, f) => sum + statSync(f).size,
+  0,
+);
+writeFileSync(padding, randomBytes(Math.max(1, bundleBytes - present)));
+
+const host = createBenchHost([
+  {
+    name: "text-recognizer",
+    ...libraries,
+    models: [recognition, padding],
+    config: { model: "ch_PP-OCRv4_rec_infer.onnx", intraOpThreads: 1 },
+    limits: { runs: 1_000_000, concurrency: 2 },
+  },
+  { name: "identity", library: native("libsignet_identity.so"), limits: { runs: 100_000_000, concurrency: 2 } },
+  { name: "faulty", library: native("libsignet_faulty.so"), limits: { runs: 1_000_000 } },
+]);
+
+try {
+  await measureAuthorization();
+  await measureServing();
+} finally {
+  host.remove();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+/** First authorization, second authorization and the ledger, in this process. */
+async function measureAuthorization(): Promise<void> {
+  const data = dataDirectory(host.data);
+  const startedMs = performance.now();
+  const first = await authorizeFirst(data, (hostKey) => openHostLedger(data, hostKey));
+  const tookMs = performance.now() - startedMs;
+  const bytes = first.services.reduce((sum, { files }) => sum + files.bytes, 0);
+  say(
+    "first authorization",
+    `${tookMs.toFixed(0)} ms for ${(bytes / 2 ** 20).toFixed(1)} MiB in ${first.services.length} services`,
+  );
+
+  const service = first.services.find(({ conf }) => conf.name === "text-recognizer")!;
+  const authorization = new SecondAuthorization(first.authorized.license, first.ledger, service);
+  say(
+    "second authorization",
+    `${perCallUs(() => authorization.verify())} us per call (${service.conf.files.length} files looked at)`,
+  );
+  const { licenseId } = first.authorized.license;
+  const limits = { runs: 100_000_000, runTimeMs: null, concurrency: 2 };
+  const run = () => first.ledger.settle(first.ledger.debit(licenseId, "identity", limits));
+  say("ledger", `${perCallUs(run)} us per run, debit and settle, leases and their syncs included`);
+  first.ledger.close();
+}
+
+function perCallUs(act: () => void, count = 200_000): string {
+  for (let i = 0; i < count / 10; i++) act();
+  const started = process.hrtime.bigint();
+  for (let i = 0; i < count; i++) act();
+  return (Number(process.hrtime.bigint() - started) / 1000 / count).toFixed(2);
+}
+
+async function measureServing(): Promise<void> {
+  const serve = ["--data", host.data, "serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
+  const server = await startProcess("src/cli/main.ts", serve);
+  const peer = await startProcess("bench/peer.ts", []);
+  const connect = (address: string) => new InferenceClient({ server: address, token: host.token, timeoutMs: 60_000 });
+  const client = connect(server.address);
+  const peerClient = connect(peer.address);
+  try {
+    await measureRecovery(client);
+    for (const bytes of [64, 600_000]) {
+      for (const inFlight of [1, 32]) {
+        const inputs: Tensor[] = [{ name: "input", datatype: "UINT8", shape: [bytes], data: randomBytes(bytes) }];
+        const load = { inFlight, count: bytes === 64 ? 6000 : 800 };
+        const ours = await measureLoad(client, server.pid, { service: "identity", inputs }, load);
+        const bare = await measureLoad(peerClient, peer.pid, { service: "identity", inputs }, load);
+        const name = `ModelInfer identity ${bytes === 64 ? "64 B" : "600 KB"}, ${inFlight} in flight`;
+        say(name, `signet ${formatLoad(ours)}`);
+        say("", `bare grpc-js echo ${formatLoad(bare)}: gateway CPU ratio ${(ours.cpuUs / bare.cpuUs).toFixed(2)}`);
+      }
+    }
+    await measureRecognition(client);
+  } finally {
+    client.close();
+    peerClient.close();
+    await Promise.all([server.stop(), peer.stop()]);
+  }
+}
+
+function formatLoad({ p50Us, p99Us, perSecond, cpuUs }: LoadResult): string {
+  return `p50 ${p50Us} us, p99 ${p99Us} us, ${perSecond}/s, ${cpuUs} us CPU per request`;
+}
+
+async function measureRecovery(client: InferenceClient): Promise<void> {
+  const faulty = (mode: string): Tensor[] => [
+    { name: "mode", datatype: "BYTES", shape: [1], data: encodeBytesElements([Buffer.from(mode)]) },
+    { name: "amount", datatype: "INT64", shape: [1], data: new Uint8Array(new BigInt64Array([1n]).buffer) },
+  ];
+  const times: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    await client.infer("faulty", faulty("ok"));
+    const startedMs = performance.now();
+    await client.infer("faulty", faulty("abort")).catch(() => {});
+    await client.infer("faulty", faulty("ok"));
+    times.push(performance.now() - startedMs);
+  }
+  times.sort((a, b) => a - b);
+  say("plugin abort to next good answer", `median ${times[2]!.toFixed(0)} ms of 5 (worst ${times[4]!.toFixed(0)} ms)`);
+}
+
+/** One text line through everything, against the same library called in this process. */
+async function measureRecognition(client: InferenceClient): Promise<void> {
+  const image = await readImage(join(root, "examples", "text-lines", "plain-sans.png"));
+  const [input] = processingFor("text-line").prepare(image, {}) as Tensor[];
+  const served = await medianMs(() => client.infer("text-recognizer", [input!]));
+
+  const sealed = new SealedFiles();
+  const seal = (path: string, role: "library" | "dependency" | "model") => {
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    return { name, role, fd: sealed.sealUnchecked(path, name, role === "model" ? "data" : "library").fd };
+  };
+  process.env.ORT_DISABLE_TELEMETRY = "1";
+  const plugin = loadPlugin([seal(libraries.dependencies[0]!, "dependency"), seal(libraries.library, "library")]);
+  const instance = plugin.create({ intraOpThreads: 1 }, [seal(recognition, "model")]);
+  const facts = JSON.parse(plugin.describe(instance));
+  const slots = Slots.create(1, 64 << 20);
+  const runner = new Runner({ plugin: plugin.address, instance, ...facts, slots });
+  const inProcess = await medianMs(async () => {
+    slots.data(0).set(input!.data, 0);
+    slots.resetControl(0, 0n);
+    const reply = runner.run(0, [{ shape: input!.shape, offset: 0, bytes: input!.data.byteLength }], 1 << 20);
+    if (!reply.ok) throw new Error(reply.message);
+  });
+  const ratio = (served / inProcess).toFixed(2);
+  say(
+    "PP-OCR line, served over gRPC",
+    `median ${served.toFixed(1)} ms; in process ${inProcess.toFixed(1)} ms; ratio ${ratio}`,
+  );
+}
+
+async function medianMs(act: () => Promise<unknown>, rounds = 41): Promise<number> {
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const startedMs = performance.now();
+    await act();
+    times.push(performance.now() - startedMs);
+  }
+  times.sort((a, b) => a - b);
+  return times[Math.floor(rounds / 2)]!;
+}
+
+function say(what: string, found: string): void {
+  console.log(`${what.padEnd(44)} ${found}`);
+}
