@@ -153,6 +153,8 @@ console.log("  A picture that holds no text is answered honestly:");
 run("signet", infer(["pure-noise.png"]), "unreadable");
 
 title("7. The runs left went down");
+// The server settles what was used with its ledger once a second.
+await sleep(1500);
 run("signet", ["license", "status"]);
 
 title("8. Somebody changes one byte of a library while it serves");
