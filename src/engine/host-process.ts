@@ -79,7 +79,15 @@ export class HostProcess {
 
     const ready = Promise.withResolvers<HostFacts>();
     this.ready = ready.promise;
-    this.ready.catch(() => {}); // `ended` tells the same story to whoever does not wait for ready
+    const startTimer = setTimeout(() => {
+      this.kill(
+        new SignetError("SERVICE_START_FAILED", `${options.service}: not ready after ${options.startTimeoutMs} ms`),
+      );
+    }, options.startTimeoutMs);
+    this.ready.then(
+      () => clearTimeout(startTimer),
+      () => clearTimeout(startTimer), // `ended` tells the same story to whoever does not wait for ready
+    );
     this.#child.on("message", (message: FromHost) => {
       try {
         this.#receive(message, ready);
@@ -91,15 +99,9 @@ export class HostProcess {
         );
       }
     });
-    const startTimer = setTimeout(() => {
-      this.kill(
-        new SignetError("SERVICE_START_FAILED", `${options.service}: not ready after ${options.startTimeoutMs} ms`),
-      );
-    }, options.startTimeoutMs);
     const watch = setInterval(() => this.#watch(), BEAT_INTERVAL_MS);
     this.ended = new Promise((resolve) => {
       const end = (what: string) => {
-        clearTimeout(startTimer);
         clearInterval(watch);
         const error = this.#stopping && !this.#reason ? null : (this.#reason ?? this.#crash(what));
         const reason = error ?? new SignetError("SHUTTING_DOWN", `${options.service} is stopping`);

@@ -100,6 +100,12 @@ describe("starting", () => {
     },
   );
 
+  test("the time a plugin has to start says nothing about how long it may live", async () => {
+    const { runner, events } = await useService(faulty, {}, { startTimeoutMs: 3_000 });
+    await runner.submit(faultyJob("sleep", 3_500));
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
   test("a plugin whose tensors differ from the licensed ones is refused", async () => {
     const started = useService(identity, {}, { inputs: [{ name: "input", datatype: "FP32", shape: [-1] }] });
     await expect(started).rejects.toMatchObject({ code: "PLUGIN_INCOMPATIBLE" });
