@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { expectCode, useLedgerDesk } from "./ledger.fixture.ts";
+import { expectCode, noLimits, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
 
 // One run per lease, so that every run needs the disk.
@@ -66,6 +66,7 @@ needsMount("on a full disk no run is given, and all go on when there is space ag
   for (let i = 0; i < 10; i++) expectCode(run, "LEDGER_UNWRITABLE");
   expect(ledger.fault?.code).toBe("LEDGER_UNWRITABLE");
   expect(ledger.totals("lic", "svc").runs).toBe(given);
+  expect(readFileSync(desk.journal, "utf8").at(-1)).toBe("\n"); // nothing is left of the write that failed
   desk.clock.advance(5000);
   expect(readLedger(desk.place).totals("lic", "svc").runs).toBeLessThanOrEqual(given);
 
@@ -75,6 +76,25 @@ needsMount("on a full disk no run is given, and all go on when there is space ag
   expect(ledger.totals("lic", "svc").runs).toBe(given + 1);
   ledger.close();
   expect(readLedger(desk.place).totals("lic", "svc")).toMatchObject({ runs: given + 1, leased: 0 });
+});
+
+needsMount("when run time cannot be settled, a lease that is left gives no run either", () => {
+  const root = useTinyDisk();
+  const desk = useLedgerDesk(join(root, "desk"));
+  const ledger = desk.open();
+  const run = () => ledger.settle(ledger.debit("lic", "svc", noLimits));
+  fillDisk(root);
+  for (let i = 0; ledger.fault === null && i < 1000; i++) {
+    run();
+    desk.clock.advance(1000);
+  }
+  const { runs } = ledger.totals("lic", "svc");
+  expectCode(run, "LEDGER_UNWRITABLE");
+  execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
+  desk.clock.advance(1000);
+  expect(ledger.fault).toBeNull();
+  run();
+  expect(ledger.totals("lic", "svc").runs).toBe(runs + 1);
 });
 
 needsMount("a ledger that could not be written before a crash is whole after it", () => {

@@ -354,6 +354,16 @@ describe("one writer", () => {
     expectCode(() => desk.open({ directory: copy }), "LEDGER_BUSY");
   });
 
+  test("moving the anchors away does not let a second server in", () => {
+    const desk = useLedgerDesk();
+    desk.open();
+    const moved = `${desk.place.anchorFile}.moved`;
+    renameSync(desk.place.anchorFile, moved);
+    copyFileSync(moved, desk.place.anchorFile);
+    rmSync(desk.anchors[0]);
+    expectCode(() => desk.open(), "LEDGER_BUSY");
+  });
+
   test("status can be read while a server is writing", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();

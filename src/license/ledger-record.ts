@@ -69,8 +69,8 @@ export function sealRecord(key: KeyObject, previous: Uint8Array, record: LedgerR
 
 /**
  * Reads one line (without its LF) that must continue `previous`. Null when it does not, whatever the reason;
- * nothing is interpreted before its MAC has been checked. `previous` is null for the first line of a segment,
- * which must be a genesis or carry the MAC it continues.
+ * nothing in it is believed before its MAC has been checked. `previous` is null for the first line of a segment,
+ * which must be a genesis or say itself which MAC it continues: that it does is then the anchors' business.
  */
 export function openRecord(
   key: KeyObject,
