@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
+import { checkCommand } from "./commands/check.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { licenseCommand } from "./commands/license.ts";
@@ -16,13 +17,24 @@ export function createProgram(): Command {
     .option("--data <directory>", "the data directory (default: $SIGNET_DATA, /var/lib/signet for root)")
     .helpCommand(false)
     .addHelpText("after", examples);
-  const commands = [hostCommand(), trustCommand(), licenseCommand(), accessCommand(), serveCommand(), inferCommand()];
+  const commands = [
+    hostCommand(),
+    trustCommand(),
+    licenseCommand(),
+    checkCommand(),
+    accessCommand(),
+    serveCommand(),
+    inferCommand(),
+  ];
   for (const command of commands) program.addCommand(command);
   return program;
 }
 
 const examples = `
 Examples:
+  $ signet host request --out host.req
+  $ signet trust add root.pem
+  $ signet license install bundle
   $ signet access add --name web-shop --role client --service text-recognizer
   $ signet access list --json
 

@@ -1,4 +1,5 @@
 export { InferenceClient, type InferenceClientOptions } from "./client.ts";
+export { createCredentials } from "./credentials.ts";
 export { CODE_KEY, errorFromGrpcStatus, grpcStatusFromError } from "./errors.ts";
 export {
   type InferenceHandlers,

@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
+import { createCredentials } from "./credentials.ts";
 import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
 
@@ -39,7 +39,7 @@ export class GrpcServer {
   listen(): Promise<string> {
     const { address, host } = this.#listen;
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, this.#credentials(), (error, port) => {
+      this.#server.bindAsync(address, createCredentials(this.#listen), (error, port) => {
         if (error) {
           reject(new SignetError("ADDRESS_IN_USE", `${address}: ${error.message}`, { cause: error }));
         } else {
@@ -47,24 +47,6 @@ export class GrpcServer {
         }
       });
     });
-  }
-
-  #credentials(): ServerCredentials {
-    const { tls } = this.#listen;
-    if (tls === null) return ServerCredentials.createInsecure();
-    const read = (path: string) => {
-      try {
-        return readFileSync(path);
-      } catch (error) {
-        throw new SignetError("FILE_UNREADABLE", `${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
-      }
-    };
-    const pair = { cert_chain: read(tls.cert), private_key: read(tls.key) };
-    try {
-      return ServerCredentials.createSsl(null, [pair]);
-    } catch (error) {
-      throw new SignetError("CONFIG_INVALID", "tls: the certificate and key are not a usable pair", { cause: error });
-    }
   }
 
   /** What health checks say; the empty name is the server as a whole. */

@@ -26,7 +26,7 @@ export { type Ledger, type LedgerOptions, openLedger, type RunLimits } from "./l
 export type { LedgerClock } from "./ledger-clock.ts";
 export type { RunTicket } from "./ledger-meter.ts";
 export { type LedgerPlace, readLedger } from "./ledger-place.ts";
-export type { LedgerState } from "./ledger-state.ts";
+export { type LedgerState, verifyClock } from "./ledger-state.ts";
 export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";

@@ -16,6 +16,9 @@ const flockCall = libc.func("int flock(int fd, int operation)");
 const mmapCall = libc.func("intptr_t mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
 const ftruncateCall = libc.func("int ftruncate(int fd, int64_t length)");
 const memcpyCall = libc.func("void *memcpy(void *to, const void *from, size_t bytes)");
+const renameat2Call = libc.func(
+  "int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)",
+);
 const exitCall = libc.func("void _exit(int status)");
 
 const MFD_CLOEXEC = 0x01;
@@ -32,6 +35,8 @@ const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
 
 function errnoName(): string {
   const number = koffi.errno();
@@ -79,6 +84,11 @@ export function isSealed(fd: number): boolean {
 /** Takes an exclusive advisory lock without waiting; false if another open file holds it. Freed when the fd closes. */
 export function lockExclusively(fd: number): boolean {
   return flockCall(fd, LOCK_EX | LOCK_NB) === 0;
+}
+
+/** Swaps two names in one step, so that neither is ever missing; false where the file system cannot. */
+export function exchangeNames(a: string, b: string): boolean {
+  return renameat2Call(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) === 0;
 }
 
 /** Maps a file into memory for the rest of the process's life and returns its address. */

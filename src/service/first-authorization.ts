@@ -15,6 +15,7 @@ import {
   readMachine,
   type ServiceConf,
   type TrustRoot,
+  verifyClock,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFiles } from "../plugin/index.ts";
 
@@ -67,6 +68,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
     machine,
   });
   if (ledger instanceof SignetError) throw ledger;
+  verifyClock(Date.now(), ledger.highWaterMs);
   const services = verifyServices(data, authorized);
   return { authorized, hostKey, ledger, services };
 }

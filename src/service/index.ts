@@ -1,5 +1,6 @@
 export { type Access, type AccessOptions, type Action, type Identity, openAccess } from "./access.ts";
 export { addToken, type Role, readTokens, removeToken, roles, type TokenRecord } from "./access-file.ts";
+export { reportSteps, type StepReport } from "./authorization-steps.ts";
 export {
   type AuthorizedService,
   authorizeFirst,

@@ -1,16 +1,5 @@
 import { constants } from "node:fs";
-import {
-  type FileHandle,
-  lstat,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  realpath,
-  rename,
-  rm,
-  writeFile,
-} from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { DataDirectory } from "../config/index.ts";
@@ -23,9 +12,13 @@ import {
   readLicenseFile,
   verifySignedLicense,
 } from "../license/index.ts";
+import { lockExclusively } from "../plugin/index.ts";
 import { authorizeFirst, type FirstAuthorization, type LedgerFacts } from "./first-authorization.ts";
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
+import { replaceDirectory } from "./replace-directory.ts";
+
+const STAGED_PREFIX = "license.new-";
 
 export interface InstalledBundle {
   readonly first: FirstAuthorization<LedgerFacts>;
@@ -43,26 +36,51 @@ export interface InstalledBundle {
  */
 export async function installBundle(data: DataDirectory, bundle: string): Promise<InstalledBundle> {
   const source = await openBundle(bundle);
+  return await withInstallLock(data, async () => {
+    const staged = await mkdtemp(join(data.root, STAGED_PREFIX));
+    try {
+      await copyBundle(data, source, staged);
+      const first = await authorizeStaged(data, staged);
+      // A host that has a license has a ledger: from here on its absence is a fault, not a beginning.
+      if (first.hostKey.ledgerId === undefined) (await openHostLedger(data, first.hostKey)).close();
+      const previous = `${data.licenseDir}.previous`;
+      const isRenewal = await replaceDirectory(data.licenseDir, staged, previous);
+      return { first, previous: isRenewal ? previous : null };
+    } catch (error) {
+      await rm(staged, { recursive: true, force: true });
+      throw asUnreadable(error, data.root);
+    }
+  });
+}
+
+/** One installation at a time; what an interrupted one left behind is cleared away. */
+async function withInstallLock<T>(data: DataDirectory, act: () => Promise<T>): Promise<T> {
   await mkdir(data.root, { recursive: true, mode: 0o700 });
-  const staged = await mkdtemp(join(data.root, "license.new-"));
+  const directory = await open(data.root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    await copyBundle(data, source, staged);
-    const sequence = await installedSequence(data);
-    const first = await authorizeFirst({ ...data, licenseDir: staged }, (hostKey) => {
-      const ledger = readHostLedger(data, hostKey);
-      return {
-        highestSequence: (licenseId) => Math.max(ledger.highestSequence(licenseId), sequence(licenseId)),
-        highWaterMs: ledger.highWaterMs,
-      };
-    });
-    await syncTree(staged);
-    // A host that has a license has a ledger: from here on its absence is a fault, not a beginning.
-    if (first.hostKey.ledgerId === undefined) (await openHostLedger(data, first.hostKey)).close();
-    return { first, previous: await putInPlace(data, staged) };
-  } catch (error) {
-    await rm(staged, { recursive: true, force: true });
-    throw error;
+    if (!lockExclusively(directory.fd)) {
+      throw new SignetError("FILE_EXISTS", `${data.root}: expected no other \`signet license install\` at work`);
+    }
+    for (const name of await readdir(data.root)) {
+      if (name.startsWith(STAGED_PREFIX)) await rm(join(data.root, name), { recursive: true, force: true });
+    }
+    return await act();
+  } finally {
+    await directory.close();
   }
+}
+
+/** Every step of first authorization on the copy; also, nothing older than what is installed, used or not. */
+async function authorizeStaged(data: DataDirectory, staged: string): Promise<FirstAuthorization<LedgerFacts>> {
+  const installed = (await readInstalledLicense(data).catch(() => undefined))?.license;
+  return await authorizeFirst({ ...data, licenseDir: staged }, (hostKey) => {
+    const ledger = readHostLedger(data, hostKey);
+    const highestSequence = (licenseId: string) => {
+      const used = ledger.highestSequence(licenseId);
+      return installed?.licenseId === licenseId ? Math.max(used, installed.sequence) : used;
+    };
+    return { highestSequence, highWaterMs: ledger.highWaterMs };
+  });
 }
 
 /** Only the bundle's own name may be a link. */
@@ -149,48 +167,6 @@ async function verifyDirectory(path: string): Promise<void> {
 async function verifyNoLink(path: string): Promise<void> {
   const status = await lstat(path).catch(() => undefined);
   if (status?.isSymbolicLink()) throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is a link`);
-}
-
-/** What installing may not go back behind even where no server has started with it yet. */
-async function installedSequence(data: DataDirectory): Promise<(licenseId: string) => number> {
-  const installed = await readInstalledLicense(data).catch(() => undefined);
-  return (licenseId) => (installed?.license.licenseId === licenseId ? installed.license.sequence : 0);
-}
-
-/** The installed bundle becomes license.previous, the staged one takes its name. */
-async function putInPlace({ root, licenseDir }: DataDirectory, staged: string): Promise<string | null> {
-  const previous = `${licenseDir}.previous`;
-  try {
-    const isFirst = (await lstat(licenseDir).catch(() => undefined)) === undefined;
-    if (!isFirst) {
-      await rm(previous, { recursive: true, force: true });
-      await rename(licenseDir, previous);
-    }
-    await rename(staged, licenseDir);
-    await syncPath(root);
-    return isFirst ? null : previous;
-  } catch (error) {
-    throw asUnreadable(error, licenseDir);
-  }
-}
-
-/** A power cut after the renames must not leave a complete-looking directory of empty files. */
-async function syncTree(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
-    else await syncPath(path);
-  }
-  await syncPath(directory);
-}
-
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function asUnreadable(error: unknown, path: string): SignetError {

@@ -2,6 +2,7 @@ import type { DataDirectory } from "../config/index.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import {
   type FingerprintMatch,
+  type LedgerState,
   type License,
   type LicensedService,
   type LicenseTime,
@@ -18,8 +19,6 @@ import {
 import { loadRevocationLists } from "./first-authorization.ts";
 import { readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
-
-type LedgerReading = ReturnType<typeof readHostLedger>;
 
 /** Why the license would be refused now. */
 export interface Problem {
@@ -103,7 +102,7 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   };
 }
 
-function statusOf(license: License, service: LicensedService, ledger: LedgerReading | null): ServiceStatus {
+function statusOf(license: License, service: LicensedService, ledger: LedgerState | null): ServiceStatus {
   const { limits } = service;
   const used = ledger?.totals(license.licenseId, service.name) ?? null;
   return {

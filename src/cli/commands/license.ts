@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { dataDirectory } from "../../config/index.ts";
+import { SignetError } from "../../errors.ts";
 import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
 import { type DataFormat, formatError, formatFields, formatTable, printData, say } from "../output.ts";
@@ -27,6 +28,21 @@ Example:
   $ signet license install bundle`,
     )
     .action(async (bundle: string, _, self: Command) => install(bundle, self.optsWithGlobals()));
+
+  command
+    .command("verify")
+    .description("Take every step of first authorization, and show how far it comes.")
+    .argument("[bundle]", "a bundle that is not installed yet (default: the installed license)")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Changes nothing and starts no plugin. Exit code 3 when a step refuses.
+
+Example:
+  $ signet license verify bundle`,
+    )
+    .action(async (bundle: string | undefined, _, self: Command) => verify(bundle, self.optsWithGlobals()));
 
   command
     .command("status")
@@ -63,9 +79,29 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
   else say(`Installed; the license before it is ${previous}. Restart a running server to use the new one.`);
 }
 
+async function verify(bundle: string | undefined, options: GlobalOptions): Promise<void> {
+  const { authorizeFirst, readHostLedger, reportSteps } = await import("../../service/index.ts");
+  const data = dataDirectory(options.data);
+  const looked = bundle === undefined ? data : { ...data, licenseDir: bundle };
+  let refusal: SignetError | null = null;
+  try {
+    await authorizeFirst(looked, (hostKey) => readHostLedger(data, hostKey));
+  } catch (error) {
+    refusal = SignetError.from(error);
+  }
+  const steps = reportSteps(refusal);
+  printData({ license: looked.licenseDir, holds: refusal === null, steps }, options, (report) =>
+    report.steps
+      .map(({ step, state, code }) => `${marks[state]} ${step}${code === null ? "" : `: ${code}`}`)
+      .join("\n"),
+  );
+  if (refusal !== null) throw refusal;
+}
+
+const marks = { passed: "✓", refused: "✗", "not reached": "·" } as const;
+
 async function status(options: GlobalOptions): Promise<void> {
   const { readLicenseStatus } = await import("../../service/index.ts");
-  const { SignetError } = await import("../../errors.ts");
   const found = await readLicenseStatus(dataDirectory(options.data));
   printData(found, options, formatStatus);
   for (const { code, message } of found.problems) say(formatError("signet", new SignetError(code, message)));

@@ -1,0 +1,126 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Command } from "commander";
+import { type DataDirectory, dataDirectory, loadConfig, resolveListen, type ServerConfig } from "../../config/index.ts";
+import { SignetError } from "../../errors.ts";
+import type { LedgerState } from "../../license/index.ts";
+import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
+import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+
+interface CheckOptions extends DataFormat {
+  readonly data?: string;
+  readonly config?: string;
+}
+
+/** `signet check`: would `signet serve` start? */
+export function checkCommand(): Command {
+  return new Command("check")
+    .description("Check everything that `signet serve` checks before it starts, without opening a port.")
+    .helpCommand(false)
+    .option("--config <file>", "the configuration (default: signet.yaml in the data directory)")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Reads the configuration, access tokens, license, ledger and every library, and shows what would be served. It changes
+nothing, starts no plugin and works beside a running server. Stops at the first thing that is wrong: exit code 2 for
+the configuration, 3 for what is refused.
+
+Example:
+  $ signet check && systemctl restart signet`,
+    )
+    .action(async (_, self: Command) => check(self.optsWithGlobals()));
+}
+
+async function check(options: CheckOptions): Promise<void> {
+  const { createCredentials } = await import("../../grpc/index.ts");
+  const { authorizeFirst, readHostLedger, readTokens } = await import("../../service/index.ts");
+  const data = dataDirectory(options.data);
+  const file = options.config ?? data.configFile;
+  const config = loadConfig({ file, required: options.config !== undefined });
+  const listen = resolveListen(config);
+  createCredentials(listen);
+  const tokens = readTokens(data.accessFile);
+  const first = await authorizeFirst(data, (hostKey) => readHostLedger(data, hostKey));
+  for (const directory of written(data, first.services)) await verifyWritable(directory);
+
+  const { license, time, fingerprint } = first.authorized;
+  const { licenseId, sequence, vendor, customer, expires, graceDays } = license;
+  const found = {
+    config: file,
+    listen: listen.address,
+    tls: listen.tls !== null,
+    tokens: tokens.length,
+    license: { licenseId, sequence, vendor, customer, expires, graceDays, time },
+    changedHardware: fingerprint.changedTypes,
+    services: first.services.map((service) => describeService(service, first)),
+  };
+  printData(found, options, () =>
+    [
+      formatFields([
+        ["listen", `${found.listen}${found.tls ? " with TLS" : " in plaintext"}`],
+        ["tokens", found.tokens],
+        ["license", `${licenseId}, sequence ${sequence}`],
+        ["vendor", vendor],
+        ["expires", `${expires}${time.phase === "grace" ? ": EXPIRED, in its days of grace" : ""}`],
+      ]),
+      formatTable(
+        ["SERVICE", "VERSION", "FILES", "MIB", "CONCURRENCY", "RUNS LEFT"],
+        found.services.map(({ name, version, files, bytes, concurrency, runsLeft }) => {
+          return [
+            name,
+            version,
+            `${files}`,
+            (bytes / 2 ** 20).toFixed(1),
+            `${concurrency}`,
+            `${runsLeft ?? "unlimited"}`,
+          ];
+        }),
+      ),
+    ].join("\n\n"),
+  );
+  sayWarnings(config, first, tokens.length);
+}
+
+function describeService({ conf, files }: AuthorizedService, { authorized, ledger }: FirstAuthorization<LedgerState>) {
+  const { name, version, limits } = conf;
+  const used = ledger.totals(authorized.license.licenseId, name).runs;
+  return {
+    ...{ name, version, files: conf.files.length, bytes: files.bytes, concurrency: limits.concurrency },
+    runsLeft: limits.runs === null ? null : Math.max(0, limits.runs - used),
+  };
+}
+
+/** What would not keep the server from starting, but surprise somebody afterwards. */
+function sayWarnings(config: ServerConfig, { authorized, services }: FirstAuthorization<LedgerState>, tokens: number) {
+  if (tokens === 0) say("Nobody can call yet: make a token with `signet access add --name NAME`.");
+  const { changedTypes } = authorized.fingerprint;
+  if (changedTypes.length > 0)
+    say(`Hardware differs from the license, within its tolerance: ${changedTypes.join(", ")}.`);
+  const licensed = new Set(services.map(({ conf }) => conf.name));
+  for (const name of Object.keys(config.services)) {
+    if (!licensed.has(name)) say(`The configuration has settings for ${name}, which the license does not name.`);
+  }
+}
+
+/** Where the server writes. */
+function written(data: DataDirectory, services: readonly AuthorizedService[]): string[] {
+  return [
+    ...[data.ledgerDir, dirname(data.ledgerAnchorFile), dirname(data.runLogFile)],
+    ...services.map(({ conf }) => join(data.homesDir, conf.name)),
+  ];
+}
+
+/** A directory that is not there yet can be made if the nearest one above it can be written. */
+async function verifyWritable(directory: string): Promise<void> {
+  try {
+    await access(directory, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    if (reason === "ENOENT" && dirname(directory) !== directory) return verifyWritable(dirname(directory));
+    throw new SignetError("FILE_UNREADABLE", `${directory}: expected to be able to write there (${reason})`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
+import { ServerCredentials } from "@grpc/grpc-js";
+import type { ResolvedListen } from "../config/index.ts";
+import { SignetError } from "../errors.ts";
+
+/** Reads and tries the TLS certificate and key, without a port. @throws FILE_UNREADABLE, CONFIG_INVALID */
+export function createCredentials({ tls }: Pick<ResolvedListen, "tls">): ServerCredentials {
+  if (tls === null) return ServerCredentials.createInsecure();
+  const pair = { cert_chain: read(tls.cert), private_key: read(tls.key) };
+  try {
+    // grpc-js looks at neither before the first client comes.
+    createSecureContext({ cert: pair.cert_chain, key: pair.private_key });
+    return ServerCredentials.createSsl(null, [pair]);
+  } catch (error) {
+    throw new SignetError("CONFIG_INVALID", "tls: the certificate and key are not a usable pair", { cause: error });
+  }
+}
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new SignetError("FILE_UNREADABLE", `${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+  }
+}

@@ -1,0 +1,47 @@
+import { constants } from "node:fs";
+import { lstat, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { exchangeNames } from "../plugin/index.ts";
+
+/**
+ * Puts `replacement` in the place of `path`, which becomes `previous`; what was `previous` before is deleted. Both lie
+ * on one file system. At every instant one whole directory has the name, except on a file system that cannot
+ * exchange two names, where it is missing for a moment.
+ *
+ * @returns whether there was something to replace
+ */
+export async function replaceDirectory(path: string, replacement: string, previous: string): Promise<boolean> {
+  await syncTree(replacement);
+  const isThere = (await lstat(path).catch(() => undefined)) !== undefined;
+  if (!isThere) {
+    await rename(replacement, path);
+  } else if (exchangeNames(replacement, path)) {
+    await rm(previous, { recursive: true, force: true });
+    await rename(replacement, previous);
+  } else {
+    await rm(previous, { recursive: true, force: true });
+    await rename(path, previous);
+    await rename(replacement, path);
+  }
+  await syncPath(dirname(path));
+  return isThere;
+}
+
+/** A power cut after the renames must not leave a complete-looking directory of empty files. */
+async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path);
+  }
+  await syncPath(directory);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
