@@ -5,6 +5,7 @@ import { checkCommand } from "./commands/check.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { licenseCommand } from "./commands/license.ts";
+import { pluginCommand } from "./commands/plugin.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { trustCommand } from "./commands/trust.ts";
 import { runProgram } from "./output.ts";
@@ -25,6 +26,7 @@ export function createProgram(): Command {
     accessCommand(),
     serveCommand(),
     inferCommand(),
+    pluginCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   return program;

@@ -1,6 +1,8 @@
+export type { Finding, FindingLevel } from "./check-protocol.ts";
 export { describeService, type ServiceDescription } from "./describe-service.ts";
 export type { HostFacts } from "./host-process.ts";
 export type { Job, JobResult } from "./job.ts";
+export { checkPlugin, type PluginCheckOptions } from "./plugin-check.ts";
 export {
   type ServiceEvent,
   ServiceRunner,

@@ -65,7 +65,7 @@ interface Segment {
 }
 
 /** The file as it will lie in memory: addresses resolve through the PT_LOAD segments only. */
-class ElfImage {
+export class ElfImage {
   readonly machine: string;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -140,6 +140,12 @@ class ElfImage {
       // latin1 keeps every byte distinct, so two different names can never look the same.
       return Buffer.from(table.subarray(index, index + end)).toString("latin1");
     };
+  }
+
+  /** What lies at an address and after it in its segment. */
+  viewAt(address: number, what: string): DataView {
+    const { offset, available } = this.#resolve(address, what);
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + offset, available);
   }
 
   #resolve(address: number, what: string): { offset: number; available: number } {

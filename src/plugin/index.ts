@@ -1,13 +1,33 @@
 export {
+  CONTROL_BYTES,
+  controlOffsets,
+  PLUGIN_SYMBOL,
+  SIGNET_CANCELLED,
+  SIGNET_OK,
+  SIGNET_OUT_OF_RANGE,
+} from "./abi.ts";
+export {
   type InstanceFacts,
   type PluginFacts,
   parseInstanceFacts,
   parsePluginFacts,
+  pluginFactsSchema,
 } from "./description.ts";
 export { type ElfFacts, type LibraryFile, loadOrder, readElf, systemLibraries, verifyDependencies } from "./elf.ts";
+export { exportedSymbols } from "./elf-symbols.ts";
 export { exchangeNames, exitNow, lockExclusively } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
+export {
+  PluginProbe,
+  type ProbeInput,
+  type ProbeModel,
+  type ProbeOutput,
+  type ProbeRun,
+  type ProbeStatus,
+  type ProbeText,
+} from "./probe.ts";
+export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
-export { type ExpectedFile, type SealedFile, SealedFiles } from "./sealed-file.ts";
+export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export { type FileRole, type ServiceFile, type VerifiedFiles, verifyFiles } from "./verified-files.ts";

@@ -89,6 +89,17 @@ export class SealedFiles {
   }
 }
 
+/** The bytes that were checked, whatever has become of the file on disk. */
+export function readSealed(file: SealedFile): Buffer {
+  const bytes = Buffer.allocUnsafe(file.size);
+  for (let offset = 0; offset < bytes.length; ) {
+    const read = readSync(file.fd, bytes, offset, bytes.length - offset, offset);
+    if (read === 0) break;
+    offset += read;
+  }
+  return bytes;
+}
+
 /** The vendor's own files may be links; a licensed file never is. */
 function realpath(path: string): string {
   try {

@@ -1,7 +1,6 @@
-import { readSync } from "node:fs";
 import { join } from "node:path";
 import { readElf, verifyDependencies } from "./elf.ts";
-import { type ExpectedFile, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
+import { type ExpectedFile, readSealed, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
 
 export type FileRole = "library" | "dependency" | "model";
 
@@ -56,14 +55,4 @@ export function verifyFiles(directory: string, files: readonly ServiceFile[], se
       .map(({ expected, sealed }) => ({ name: expected.name, elf: readElf(readSealed(sealed)) })),
   );
   return new VerifiedFiles(verified);
-}
-
-function readSealed(file: SealedFile): Buffer {
-  const bytes = Buffer.allocUnsafe(file.size);
-  for (let offset = 0; offset < bytes.length; ) {
-    const read = readSync(file.fd, bytes, offset, bytes.length - offset, offset);
-    if (read === 0) break;
-    offset += read;
-  }
-  return bytes;
 }

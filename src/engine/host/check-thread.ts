@@ -1,0 +1,28 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { CONTROL_BYTES, PluginProbe, SIGNET_OK } from "../../plugin/index.ts";
+import type { OpenedInstance } from "./check-instance.ts";
+import { digestOf, failureText, runProblems } from "./check-judge.ts";
+import { roomsFor, zeroInputs } from "./check-tensors.ts";
+
+export interface CheckThreadData extends OpenedInstance {
+  /** Address of the function table, the same in every thread. */
+  readonly plugin: bigint;
+  readonly size: number;
+  readonly runs: number;
+}
+
+export interface CheckThreadReply {
+  readonly problems: readonly string[];
+  readonly digests: readonly string[];
+}
+
+const { plugin, instance, inputs, outputs, size, runs } = workerData as CheckThreadData;
+const probe = new PluginProbe(plugin);
+const problems: string[] = [];
+const digests: string[] = [];
+for (let turn = 0; turn < runs; turn++) {
+  const run = probe.run(instance, zeroInputs(inputs, size)!, roomsFor(outputs), Buffer.alloc(CONTROL_BYTES));
+  problems.push(...(run.status === SIGNET_OK ? runProblems(run, outputs) : [failureText(run)]));
+  digests.push(digestOf(run));
+}
+parentPort!.postMessage({ problems, digests } satisfies CheckThreadReply);

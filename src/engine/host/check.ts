@@ -1,0 +1,113 @@
+import { SignetError } from "../../errors.ts";
+import {
+  exitNow,
+  loadPlugin,
+  openModel,
+  type PluginFacts,
+  PluginProbe,
+  type ProbeModel,
+  parsePluginFacts,
+} from "../../plugin/index.ts";
+import type { CheckTask, Scenario, ScenarioResult } from "../check-protocol.ts";
+import { checkFacts } from "./check-describe.ts";
+import { checkInstance, checkMemory, openInstance } from "./check-instance.ts";
+import { CheckReport, caughtSignals, tell } from "./check-process.ts";
+import { checkRefusal } from "./check-refusal.ts";
+import { checkEmpty, checkRun, checkStop, checkThreads } from "./check-run.ts";
+
+/**
+ * The program of one child of `signet plugin check`: one scenario, then the end. Whatever the plugin does to
+ * this process, the parent knows from the last message what was being tried.
+ */
+
+async function perform(task: CheckTask, report: CheckReport): Promise<Partial<ScenarioResult>> {
+  const { scenario } = task;
+  const before = caughtSignals();
+  await report.trying("loading from sealed memory");
+  const plugin = await load(task, scenario, report);
+  if (plugin === null) return {};
+  const probe = new PluginProbe(plugin);
+  if (scenario.name === "facts") {
+    const facts = await checkFacts(probe, before, report);
+    return { isUsable: facts !== null, facts };
+  }
+
+  const facts = factsOf(probe);
+  if (scenario.name === "refusal") {
+    await checkRefusal(probe, task, scenario, report);
+    return { isUsable: true };
+  }
+  const models = modelsOf(task);
+  if (scenario.name === "memory") {
+    await checkMemory(probe, task.configText, models, report);
+    return { isUsable: true };
+  }
+  if (scenario.name === "instance") {
+    return { isUsable: await checkInstance(probe, task.configText, models, before, report) };
+  }
+  await report.trying("create");
+  const opened = openInstance(probe, task.configText, models);
+  switch (scenario.name) {
+    case "run":
+      return { isUsable: true, size: await checkRun(probe, opened, facts, report) };
+    case "empty":
+      await checkEmpty(probe, opened, report);
+      break;
+    case "stop":
+      await checkStop(probe, opened, scenario.size, report);
+      break;
+    case "threads":
+      await checkThreads(probe, plugin, opened, scenario.size, report);
+      break;
+  }
+  return { isUsable: true };
+}
+
+/** The address of the function table, or null after saying why there is none. */
+async function load(task: CheckTask, scenario: Scenario, report: CheckReport): Promise<bigint | null> {
+  try {
+    const plugin = loadPlugin(task.files);
+    if (scenario.name === "facts") {
+      await report.ok(
+        task.files
+          .filter((file) => file.role !== "model")
+          .map((file) => file.name)
+          .join(", then "),
+      );
+      await report.trying("entry point");
+      const { warmup } = plugin.functions;
+      await report.ok(`ABI 1, all required functions, ${warmup ? "with" : "without"} warmup`);
+    }
+    return plugin.address;
+  } catch (error) {
+    const { code, message } = SignetError.from(error);
+    if (code === "PLUGIN_INCOMPATIBLE") {
+      await report.ok("loaded");
+      await report.trying("entry point");
+    }
+    await report.fail(message);
+    return null;
+  }
+}
+
+function factsOf(probe: PluginProbe): PluginFacts {
+  return parsePluginFacts(probe.describe(null, 1 << 20).json.toString("utf8"));
+}
+
+function modelsOf(task: CheckTask): ProbeModel[] {
+  return task.files.filter((file) => file.role === "model").map(openModel);
+}
+
+process.once("message", async (task: CheckTask) => {
+  const report = new CheckReport();
+  let result: Partial<ScenarioResult> = {};
+  try {
+    result = await perform(task, report);
+  } catch (error) {
+    await report.fail((error as Error).message);
+  }
+  await tell({ type: "end", isUsable: false, size: null, facts: null, ...result });
+  exitNow(0);
+});
+// Whoever asked is gone; a scenario stuck in native code is ended by the parent itself.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
