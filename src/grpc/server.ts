@@ -1,8 +1,9 @@
 import { Server } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
+import { service as healthService } from "grpc-health-check";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 import { createCredentials } from "./credentials.ts";
+import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
 
@@ -19,7 +20,7 @@ const MAX_CONCURRENT_STREAMS = 1024;
 /** The gRPC listener: the v2 inference protocol and grpc.health.v1. */
 export class GrpcServer {
   readonly #server: Server;
-  readonly #health = new HealthImplementation({ "": "NOT_SERVING" });
+  readonly #health = new Health();
   readonly #listen: ResolvedListen;
 
   constructor(options: GrpcServerOptions) {
@@ -32,7 +33,7 @@ export class GrpcServer {
       "grpc.enable_channelz": 0,
     });
     this.#server.addService(inferenceService(), inferenceHandlers(options));
-    this.#health.addToServer(this.#server);
+    this.#server.addService(healthService, this.#health.handlers);
   }
 
   /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, FILE_UNREADABLE, CONFIG_INVALID */
@@ -51,7 +52,7 @@ export class GrpcServer {
 
   /** What health checks say; the empty name is the server as a whole. */
   setServing(service: string, isServing: boolean): void {
-    this.#health.setStatus(service, isServing ? "SERVING" : "NOT_SERVING");
+    this.#health.setServing(service, isServing);
   }
 
   /** Takes no new connections and asks clients to leave; calls that run go on. */
@@ -61,6 +62,7 @@ export class GrpcServer {
 
   /** Ends what is left after a moment for the last answers to get out. */
   async close(closing: Promise<void>): Promise<void> {
+    this.#health.close();
     const timer = setTimeout(() => this.#server.forceShutdown(), GOODBYE_MS);
     await closing;
     clearTimeout(timer);

@@ -91,6 +91,16 @@ export function faultyJob(mode: string, amount = 1, options: Partial<Job> = {}):
   );
 }
 
+/** The same as a ModelInfer request. */
+export function faultyRequest(mode: string, amount = 1, service = "faulty") {
+  const { inputs } = faultyJob(mode, amount);
+  return {
+    model_name: service,
+    inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
+    raw_input_contents: inputs.map(({ data }) => data),
+  };
+}
+
 /** A job for the `identity` plugin in its default form: bytes in, bytes out. */
 export function identityJob(bytes: Uint8Array, options: Partial<Job> = {}): Job {
   return job([{ name: "input", datatype: "UINT8", shape: [bytes.byteLength], data: bytes }], options);
