@@ -3,9 +3,5 @@ export { describeService, type ServiceDescription } from "./describe-service.ts"
 export type { HostFacts } from "./host-process.ts";
 export type { Job, JobResult } from "./job.ts";
 export { checkPlugin, type PluginCheckOptions } from "./plugin-check.ts";
-export {
-  type ServiceEvent,
-  ServiceRunner,
-  type ServiceRunnerOptions,
-  type ServiceState,
-} from "./service-runner.ts";
+export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
+export type { ServiceEvent, ServiceState } from "./supervisor.ts";

@@ -12,6 +12,7 @@ import {
   readSealed,
   type SealedFile,
   SealedFiles,
+  type Spoiling,
 } from "../plugin/index.ts";
 import { type CheckOutcome, runCheckProcess } from "./check-process.ts";
 import type { Finding, Scenario } from "./check-protocol.ts";
@@ -152,20 +153,18 @@ class PluginCheck {
   async #checkRefusals(): Promise<void> {
     const good = JSON.stringify(this.#options.config);
     const unknownKey = JSON.stringify({ ...this.#options.config, "a key nobody knows": true });
-    const config = (check: string, configText: string) =>
-      this.#perform({ name: "refusal", check: `create with ${check}`, configText, spoiling: null });
-    await config("an unknown configuration key", unknownKey);
-    await config("a configuration that is not JSON", "{");
+    const refusal = (what: string, configText: string, spoiling: Spoiling | null): Scenario => ({
+      name: "refusal",
+      check: `create with ${what}`,
+      configText,
+      spoiling,
+    });
+    await this.#perform(refusal("an unknown configuration key", unknownKey, null));
+    await this.#perform(refusal("a configuration that is not JSON", "{", null));
     if (this.#options.models.length === 0) return;
-    const spoilings = {
-      noise: "noise for its model",
-      truncated: "half of its model",
-      empty: "an empty model",
-    } as const;
-    for (const spoiling of ["noise", "truncated", "empty"] as const) {
-      const check = `create with ${spoilings[spoiling]}`;
-      await this.#perform({ name: "refusal", check, configText: good, spoiling });
-    }
+    await this.#perform(refusal("noise for its model", good, "noise"));
+    await this.#perform(refusal("half of its model", good, "truncated"));
+    await this.#perform(refusal("an empty model", good, "empty"));
   }
 
   async #checkRuns(facts: PluginFacts): Promise<void> {

@@ -1,80 +1,34 @@
 import { SignetError } from "../errors.ts";
-import { alignTensor, type InheritedFile, type InputPlace, Slots } from "../plugin/index.ts";
-import type { TensorSpec } from "../tensor/index.ts";
-import { type HostFacts, HostProcess } from "./host-process.ts";
+import { alignTensor, type InputPlace, Slots } from "../plugin/index.ts";
+import { Entry } from "./entry.ts";
+import type { HostFacts, HostProcess } from "./host-process.ts";
 import type { Job, JobResult } from "./job.ts";
 import { tensorsFromReply } from "./output.ts";
 import { Queue } from "./queue.ts";
+import { type ServiceState, Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
-/**
- * The states of a service:
- *
- *     starting ──▶ ready ──▶ stopped         stop()
- *        ▲  │        │
- *        │  ▼        ▼ crash, kill
- *        backing-off                         from any: refused, when a licensed file changed on disk
- *
- * While starting or backing off, calls wait in the queue up to their deadlines.
- */
-export type ServiceState = "starting" | "ready" | "backing-off" | "refused" | "stopped";
-
-export interface ServiceRunnerOptions {
-  readonly name: string;
-  readonly files: readonly InheritedFile[];
-  readonly config: unknown;
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
+export interface ServiceRunnerOptions extends Omit<SupervisorOptions, "slots" | "onReady" | "onGone"> {
   /** Jobs that may run at the same time. */
   readonly concurrency: number;
   readonly admission: "queue" | "reject";
   readonly maxQueue: number;
   readonly queueTimeoutMs: number | null;
+  /** Room for the tensors of one job. */
   readonly slotBytes: number;
-  readonly memoryLimitBytes: number;
+  /** How long a plugin may take to stop when it is asked to. */
   readonly cancelGraceMs: number;
-  readonly startTimeoutMs: number;
-  readonly home: string;
-  readonly onEvent: (event: ServiceEvent) => void;
 }
 
-export type ServiceEvent =
-  | { readonly type: "state"; readonly state: ServiceState }
-  | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number | null }
-  | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly line: string };
-
-interface Entry {
-  readonly job: Job;
-  readonly priority: number;
-  readonly enqueuedMs: number;
-  readonly settle: PromiseWithResolvers<JobResult>;
-  /** Why the caller was already answered, while native code may still run. */
-  abandoned: SignetError | undefined;
-  /** True once the plugin ignored a request to stop for longer than the grace period. */
-  overdue: boolean;
-  slot: number | undefined;
-  readonly timers: Set<NodeJS.Timeout>;
-}
-
-const MAX_BACK_OFF_MS = 30_000;
-const FIRST_BACK_OFF_MS = 100;
-
-/** Keeps one service's process alive and gives it jobs, as many at a time as the license allows. */
+/** Gives jobs to one service's process, as many at a time as the license allows; the others wait in its queue. */
 export class ServiceRunner {
   readonly name: string;
   readonly #options: ServiceRunnerOptions;
+  readonly #supervisor: Supervisor;
   readonly #queue: Queue<Entry>;
   readonly #slots: Slots;
   readonly #freeSlots: number[];
   readonly #running = new Set<Entry>();
-  #host: HostProcess | undefined;
-  #state: ServiceState = "starting";
-  #facts: HostFacts | undefined;
-  #refusal: SignetError | undefined;
-  #lastError: SignetError | undefined;
-  /** Ends of the process since a job last succeeded. */
-  #crashesInARow = 0;
-  #restartTimer: NodeJS.Timeout | undefined;
-  #idle: (() => void) | undefined;
+  #onIdle: (() => void) | undefined;
 
   constructor(options: ServiceRunnerOptions) {
     this.name = options.name;
@@ -82,20 +36,24 @@ export class ServiceRunner {
     this.#queue = new Queue(options.maxQueue);
     this.#slots = Slots.create(options.concurrency, options.slotBytes);
     this.#freeSlots = Array.from({ length: options.concurrency }, (_, slot) => slot);
+    this.#supervisor = new Supervisor({
+      ...options,
+      slots: this.#slots,
+      onReady: () => this.#pump(),
+      onGone: () => {
+        this.#rejectWaiting(this.#supervisor.refusal ?? this.#stoppingError());
+        this.#onIdle?.();
+      },
+    });
   }
 
   get state(): ServiceState {
-    return this.#state;
+    return this.#supervisor.state;
   }
 
   /** What the plugin said about itself; undefined before it was first ready. */
   get facts(): HostFacts | undefined {
-    return this.#facts;
-  }
-
-  /** Why the service is not ready, if it is not. */
-  get lastError(): SignetError | undefined {
-    return this.#refusal ?? this.#lastError;
+    return this.#supervisor.facts;
   }
 
   get queued(): number {
@@ -108,164 +66,95 @@ export class ServiceRunner {
 
   /** The pid of the service's process, for tests and status. */
   get pid(): number | undefined {
-    return this.#host?.pid;
+    return this.#supervisor.pid;
   }
 
-  /** Starts the process. Resolves when it is ready, or with the error of this first try; later tries go on by themselves. */
-  async start(): Promise<SignetError | null> {
-    this.#setState("starting");
-    const host = new HostProcess({
-      service: this.name,
-      files: this.#options.files,
-      config: this.#options.config,
-      slots: this.#slots,
-      startTimeoutMs: this.#options.startTimeoutMs,
-      memoryLimitBytes: this.#options.memoryLimitBytes,
-      home: this.#options.home,
-      onOutput: (stream, line) => this.#options.onEvent({ type: "output", stream, line }),
-    });
-    this.#host = host;
-    void host.ended.then((error) => this.#hostEnded(error));
-    try {
-      const facts = await host.ready;
-      verifyTensors(this.name, facts, this.#options);
-      this.#facts = facts;
-    } catch (error) {
-      const failure = SignetError.from(error);
-      host.kill(failure);
-      await host.ended;
-      return failure;
-    }
-    if (this.#host === host && this.#state === "starting") {
-      this.#setState("ready");
-      this.#pump();
-    }
-    return null;
+  /** Starts the process. Resolves with null when it is ready, else with the error of this try; others follow. */
+  start(): Promise<SignetError | null> {
+    return this.#supervisor.start();
   }
 
   /**
-   * Runs a job, or waits for its turn. Rejects when it is refused, cancelled, late, or its process ends.
+   * Runs a job, or lets it wait for its turn. Rejects when it is refused, cancelled, late, or its process ends.
    * The caller is answered at its deadline even if the plugin goes on.
    */
   submit(job: Job): Promise<JobResult> {
     const refusal = this.#admissionRefusal(job);
     if (refusal) return Promise.reject(refusal);
-    const entry: Entry = {
-      job,
-      priority: job.priority,
-      enqueuedMs: performance.now(),
-      settle: Promise.withResolvers<JobResult>(),
-      abandoned: undefined,
-      overdue: false,
-      slot: undefined,
-      timers: new Set(),
-    };
+    const entry = new Entry(job);
     const onAbort = () => this.#abandon(entry, new SignetError("CANCELLED", `${this.name}: the caller cancelled`));
     job.signal.addEventListener("abort", onAbort, { once: true });
-    this.#after(entry, job.deadlineMs - entry.enqueuedMs, () => {
+    entry.after(job.deadlineMs - entry.enqueuedMs, () => {
       this.#abandon(entry, new SignetError("DEADLINE_EXCEEDED", `${this.name}: no result before the call's deadline`));
     });
-    const queueTimeoutMs = Math.min(
-      job.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
-      this.#options.queueTimeoutMs ?? Number.POSITIVE_INFINITY,
-    );
-    if (queueTimeoutMs !== Number.POSITIVE_INFINITY) {
-      this.#after(entry, queueTimeoutMs, () => {
-        if (entry.slot !== undefined) return;
-        this.#abandon(
-          entry,
-          new SignetError("DEADLINE_EXCEEDED", `${this.name}: waited ${queueTimeoutMs} ms for its turn`),
-        );
-      });
-    }
+    const queueTimeoutMs = Math.min(job.queueTimeoutMs ?? Infinity, this.#options.queueTimeoutMs ?? Infinity);
+    entry.after(queueTimeoutMs, () => {
+      if (entry.slot !== undefined) return;
+      const message = `${this.name}: waited ${queueTimeoutMs} ms for its turn`;
+      this.#abandon(entry, new SignetError("DEADLINE_EXCEEDED", message));
+    });
     this.#queue.push(entry);
     this.#pump();
-    return entry.settle.promise.finally(() => job.signal.removeEventListener("abort", onAbort));
+    return entry.answer.finally(() => job.signal.removeEventListener("abort", onAbort));
   }
 
   #admissionRefusal(job: Job): SignetError | undefined {
-    const { admission, maxQueue } = this.#options;
-    if (job.signal.aborted) return new SignetError("CANCELLED", `${this.name}: the caller cancelled`);
+    const { admission, maxQueue, concurrency } = this.#options;
+    const refuse = (code: ConstructorParameters<typeof SignetError>[0], message: string) =>
+      new SignetError(code, `${this.name}${message}`, { cause: this.#supervisor.lastError });
+    if (job.signal.aborted) return refuse("CANCELLED", ": the caller cancelled");
     if (job.deadlineMs <= performance.now()) {
-      return new SignetError("DEADLINE_EXCEEDED", `${this.name}: the call's deadline had passed when it arrived`);
+      return refuse("DEADLINE_EXCEEDED", ": the call's deadline had passed when it arrived");
     }
-    if (this.#refusal) return this.#refusal;
-    if (this.#state === "stopped") return new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
-    const canStartNow = this.#state === "ready" && this.#freeSlots.length > 0 && this.#queue.length === 0;
-    if (canStartNow) return undefined;
+    if (this.#supervisor.refusal) return this.#supervisor.refusal;
+    if (this.state === "stopped") return this.#stoppingError();
+    const isReady = this.state === "ready";
+    if (isReady && this.#freeSlots.length > 0 && this.#queue.length === 0) return undefined;
+    if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
     if (admission === "reject") {
-      return this.#state === "ready"
-        ? new SignetError(
-            "SERVICE_BUSY",
-            `${this.name}: ${this.#running.size} of ${this.#options.concurrency} jobs are running`,
-          )
-        : new SignetError("SERVICE_NOT_READY", `${this.name} is ${this.#state}`, { cause: this.#lastError });
+      return refuse("SERVICE_BUSY", `: ${this.#running.size} of ${concurrency} jobs are running`);
     }
-    if (this.#queue.isFull) {
-      return new SignetError(
-        "QUEUE_FULL",
-        `${this.name}: ${this.#queue.length} calls are waiting, at most ${maxQueue} may`,
-      );
-    }
+    if (this.#queue.isFull) return refuse("QUEUE_FULL", `: ${this.#queue.length} calls wait, at most ${maxQueue} may`);
     return undefined;
   }
 
   /** Stops the service for good because of what second authorization found. Running jobs end as they will. */
   refuse(error: SignetError): void {
-    if (this.#refusal || this.#state === "stopped") return;
-    this.#refusal = error;
-    this.#setState("refused");
-    for (const entry of this.#queue.clear()) this.#reject(entry, error);
-    clearTimeout(this.#restartTimer);
-    if (this.#running.size === 0) void this.#host?.stop();
+    if (!this.#supervisor.refuse(error)) return;
+    this.#rejectWaiting(error);
+    if (this.#running.size === 0) void this.#supervisor.end();
   }
 
   /** Takes no more jobs, lets those it has end within `drainMs`, then ends the process. */
   async stop(drainMs: number): Promise<void> {
-    if (this.#state === "stopped") return;
-    const wasReady = this.#state === "ready";
-    this.#setState("stopped");
-    clearTimeout(this.#restartTimer);
-    if (!wasReady) {
-      const reason = new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
-      for (const entry of this.#queue.clear()) this.#reject(entry, reason);
-    }
+    if (this.state === "stopped") return;
+    // Nothing that waits for a process that may never come is waited for.
+    if (this.state !== "ready") this.#rejectWaiting(this.#stoppingError());
+    this.#supervisor.stop();
     if (this.#running.size + this.#queue.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.#idle = resolve;
+      this.#onIdle = resolve;
       const timer = setTimeout(resolve, drainMs);
-      this.#pump();
       await promise;
       clearTimeout(timer);
     }
-    const reason = new SignetError("SHUTTING_DOWN", `${this.name} was stopped before the job ended`);
-    for (const entry of this.#queue.clear()) this.#reject(entry, reason);
-    const host = this.#host;
-    if (!host) return;
-    if (this.#running.size > 0) {
-      host.kill(reason);
-      await host.ended;
-    } else {
-      await host.stop();
-    }
+    this.#rejectWaiting(this.#cutShortError());
+    await this.#supervisor.end(this.#running.size > 0 ? this.#cutShortError() : undefined);
   }
 
   /** Ends the process and every job in it at once. */
   kill(): void {
-    const reason = new SignetError("SHUTTING_DOWN", `${this.name} was stopped before the job ended`);
-    this.#setState("stopped");
-    clearTimeout(this.#restartTimer);
-    for (const entry of this.#queue.clear()) this.#reject(entry, reason);
-    this.#host?.kill(reason);
-    this.#idle?.();
+    this.#supervisor.stop();
+    this.#rejectWaiting(this.#cutShortError());
+    void this.#supervisor.end(this.#cutShortError());
+    this.#onIdle?.();
   }
 
   #pump(): void {
-    const host = this.#host;
-    const mayRun = this.#state === "ready" || (this.#state === "stopped" && this.#facts !== undefined);
-    if (!host || host.isEnding || !mayRun) return;
+    const { host } = this.#supervisor;
+    if (!host) return;
     // A job that ignores its cancel word is about to cost the process its life; nothing new joins it there.
-    while (this.#freeSlots.length > 0 && ![...this.#running].some((entry) => entry.overdue)) {
+    while (this.#freeSlots.length > 0 && ![...this.#running].some((entry) => entry.isOverdue)) {
       const entry = this.#queue.shift();
       if (!entry) break;
       this.#run(host, entry);
@@ -282,46 +171,52 @@ export class ServiceRunner {
       end = entry.job.begin();
     } catch (error) {
       this.#freeSlots.push(slot);
-      this.#reject(entry, SignetError.from(error));
+      entry.end();
+      entry.reject(SignetError.from(error));
       return;
     }
     const startedMs = performance.now();
     entry.slot = slot;
     this.#running.add(entry);
-    const { runLimitMs, deadlineMs } = entry.job;
-    this.#after(entry, runLimitMs, () => {
-      this.#abandon(
-        entry,
-        new SignetError("JOB_TIME_EXCEEDED", `${this.name}: the license allows a job ${runLimitMs} ms, it took longer`),
-      );
-      // The vendor did not leave the choice to the plugin.
-      this.#after(entry, this.#options.cancelGraceMs, () => host.kill(entry.abandoned!));
-    });
-    this.#slots.resetControl(slot, monotonicNs(Math.min(deadlineMs, startedMs + runLimitMs)));
+    this.#limitRun(host, entry);
+    this.#slots.resetControl(slot, monotonicNs(Math.min(entry.job.deadlineMs, startedMs + entry.job.runLimitMs)));
     host
       .run(slot, inputs.places, inputs.end)
       .then((reply) => {
         const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#slots.data(slot));
-        const runMs = reply.ok ? reply.runUs / 1000 : 0;
-        this.#crashesInARow = 0;
-        entry.settle.resolve({ outputs, queueMs: startedMs - entry.enqueuedMs, runMs });
+        this.#supervisor.recordSuccess();
+        entry.resolve({ outputs, queueMs: startedMs - entry.enqueuedMs, runMs: reply.ok ? reply.runUs / 1000 : 0 });
       })
       .catch((error) => {
         const failure = SignetError.from(error);
-        entry.settle.reject(entry.abandoned ?? failure);
+        entry.reject(entry.abandoned ?? failure);
         // A process that contradicts itself is not trusted with another job.
         if (failure.code === "SERVICE_PROTOCOL") host.kill(failure);
       })
       .finally(() => {
-        this.#clearTimers(entry);
+        entry.end();
         this.#running.delete(entry);
         this.#freeSlots.push(slot);
         end();
-        this.#killIfOnlyOverdue();
-        if (this.#refusal && this.#running.size === 0) void this.#host?.stop();
-        this.#pump();
-        if (this.#running.size + this.#queue.length === 0) this.#idle?.();
+        this.#afterRun();
       });
+  }
+
+  /** The license's limit on one job: unlike the caller's deadline it does not leave the choice to the plugin. */
+  #limitRun(host: HostProcess, entry: Entry): void {
+    const { runLimitMs } = entry.job;
+    entry.after(runLimitMs, () => {
+      const message = `${this.name}: the license allows a job ${runLimitMs} ms, it took longer`;
+      this.#abandon(entry, new SignetError("JOB_TIME_EXCEEDED", message));
+      entry.after(this.#options.cancelGraceMs, () => host.kill(entry.abandoned!));
+    });
+  }
+
+  #afterRun(): void {
+    this.#killIfOnlyOverdue();
+    if (this.#supervisor.refusal && this.#running.size === 0) void this.#supervisor.end();
+    this.#pump();
+    if (this.#running.size + this.#queue.length === 0) this.#onIdle?.();
   }
 
   #writeInputs(slot: number, job: Job): { places: InputPlace[]; end: number } {
@@ -331,10 +226,8 @@ export class ServiceRunner {
       const offset = alignTensor(end);
       if (offset + input.data.byteLength > data.byteLength) {
         const needed = job.inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
-        throw new SignetError(
-          "REQUEST_TOO_LARGE",
-          `${this.name}: inputs of ${needed} bytes, room for ${data.byteLength}`,
-        );
+        const message = `${this.name}: inputs of ${needed} bytes, room for ${data.byteLength}`;
+        throw new SignetError("REQUEST_TOO_LARGE", message);
       }
       data.set(input.data, offset);
       end = offset + input.data.byteLength;
@@ -347,14 +240,15 @@ export class ServiceRunner {
   #abandon(entry: Entry, error: SignetError): void {
     if (entry.abandoned) return;
     entry.abandoned = error;
+    entry.reject(error);
     if (entry.slot === undefined) {
-      if (this.#queue.remove(entry)) this.#reject(entry, error);
+      this.#queue.remove(entry);
+      entry.end();
       return;
     }
     this.#slots.requestCancel(entry.slot);
-    entry.settle.reject(error);
-    this.#after(entry, this.#options.cancelGraceMs, () => {
-      entry.overdue = true;
+    entry.after(this.#options.cancelGraceMs, () => {
+      entry.isOverdue = true;
       this.#killIfOnlyOverdue();
     });
   }
@@ -362,65 +256,24 @@ export class ServiceRunner {
   /** Jobs of other callers are never ended because one caller's job will not stop: the process waits for them. */
   #killIfOnlyOverdue(): void {
     const entries = [...this.#running];
-    if (entries.length === 0 || !entries.every((entry) => entry.overdue)) return;
-    this.#host?.kill(entries[0]!.abandoned!);
+    if (entries.length === 0 || !entries.every((entry) => entry.isOverdue)) return;
+    void this.#supervisor.end(entries[0]!.abandoned!);
   }
 
-  #hostEnded(error: SignetError | null): void {
-    this.#host = undefined;
-    if (this.#state === "stopped") {
-      const reason = new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
-      for (const entry of this.#queue.clear()) this.#reject(entry, reason);
-      this.#idle?.();
-      return;
-    }
-    if (error === null || this.#refusal) return;
-    this.#lastError = error;
-    // The first restart is immediate, so that one crash costs callers a fraction of a second.
-    const restartInMs =
-      this.#crashesInARow === 0 ? 0 : Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (this.#crashesInARow - 1));
-    this.#crashesInARow++;
-    this.#options.onEvent({ type: "ended", error, restartInMs });
-    this.#setState("backing-off");
-    this.#restartTimer = setTimeout(() => void this.start(), restartInMs);
-  }
-
-  #setState(state: ServiceState): void {
-    if (this.#state === "stopped" || (this.#state === "refused" && state !== "stopped")) return;
-    this.#state = state;
-    this.#options.onEvent({ type: "state", state });
-  }
-
-  #reject(entry: Entry, error: SignetError): void {
-    this.#clearTimers(entry);
-    entry.settle.reject(error);
-  }
-
-  #after(entry: Entry, ms: number, action: () => void): void {
-    if (!Number.isFinite(ms)) return;
-    const timer = setTimeout(action, Math.min(Math.max(0, ms), 2 ** 31 - 1));
-    entry.timers.add(timer);
-  }
-
-  #clearTimers(entry: Entry): void {
-    for (const timer of entry.timers) clearTimeout(timer);
-    entry.timers.clear();
-  }
-}
-
-/** The plugin must offer what the license says its clients are promised. */
-function verifyTensors(name: string, facts: HostFacts, licensed: ServiceRunnerOptions): void {
-  for (const side of ["inputs", "outputs"] as const) {
-    const found = describeSpecs(facts.instance[side]);
-    const expected = describeSpecs(licensed[side]);
-    if (found !== expected) {
-      throw new SignetError("PLUGIN_INCOMPATIBLE", `${name}: licensed ${side} ${expected}, the plugin has ${found}`);
+  #rejectWaiting(error: SignetError): void {
+    for (const entry of this.#queue.clear()) {
+      entry.end();
+      entry.reject(error);
     }
   }
-}
 
-function describeSpecs(specs: readonly TensorSpec[]): string {
-  return specs.map(({ name, datatype, shape }) => `${name} ${datatype}[${shape}]`).join(", ");
+  #stoppingError(): SignetError {
+    return new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
+  }
+
+  #cutShortError(): SignetError {
+    return new SignetError("SHUTTING_DOWN", `${this.name} was stopped before the job ended`);
+  }
 }
 
 /** A time of performance.now() on CLOCK_MONOTONIC, which both count from and plugins read. 0 for never. */

@@ -197,7 +197,8 @@ export async function checkThreads(
   const isRepeatable = alone() === expected;
 
   await report.trying(`run by ${THREADS} threads at once`);
-  const workerData: CheckThreadData = { plugin, ...opened, size, runs: RUNS_PER_THREAD };
+  const ready = new Int32Array(new SharedArrayBuffer(4));
+  const workerData: CheckThreadData = { plugin, ...opened, size, runs: RUNS_PER_THREAD, threads: THREADS, ready };
   const replies = await Promise.all(
     Array.from({ length: THREADS }, () => {
       const worker = new Worker(new URL("./check-thread.ts", import.meta.url), { workerData });

@@ -9,6 +9,9 @@ export interface CheckThreadData extends OpenedInstance {
   readonly plugin: bigint;
   readonly size: number;
   readonly runs: number;
+  readonly threads: number;
+  /** Counts the threads that are ready, so that none has finished before another begins. */
+  readonly ready: Int32Array;
 }
 
 export interface CheckThreadReply {
@@ -16,10 +19,15 @@ export interface CheckThreadReply {
   readonly digests: readonly string[];
 }
 
-const { plugin, instance, inputs, outputs, size, runs } = workerData as CheckThreadData;
+const { plugin, instance, inputs, outputs, size, runs, threads, ready } = workerData as CheckThreadData;
 const probe = new PluginProbe(plugin);
 const problems: string[] = [];
 const digests: string[] = [];
+
+for (let arrived = Atomics.add(ready, 0, 1) + 1; arrived < threads; arrived = Atomics.load(ready, 0)) {
+  Atomics.wait(ready, 0, arrived);
+}
+Atomics.notify(ready, 0);
 for (let turn = 0; turn < runs; turn++) {
   const run = probe.run(instance, zeroInputs(inputs, size)!, roomsFor(outputs), Buffer.alloc(CONTROL_BYTES));
   problems.push(...(run.status === SIGNET_OK ? runProblems(run, outputs) : [failureText(run)]));

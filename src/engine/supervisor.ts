@@ -1,0 +1,187 @@
+import { SignetError } from "../errors.ts";
+import type { InheritedFile, Slots } from "../plugin/index.ts";
+import type { TensorSpec } from "../tensor/index.ts";
+import { type HostFacts, HostProcess } from "./host-process.ts";
+
+/**
+ * The states of a service:
+ *
+ *     starting ──▶ ready ──▶ stopped         stop()
+ *        ▲  │        │
+ *        │  ▼        ▼ crash, kill
+ *        backing-off                         from any: refused, when a licensed file changed on disk
+ *
+ * While starting or backing off, calls wait in the queue up to their deadlines.
+ */
+export type ServiceState = "starting" | "ready" | "backing-off" | "refused" | "stopped";
+
+export type ServiceEvent =
+  | { readonly type: "state"; readonly state: ServiceState }
+  | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number }
+  | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly line: string };
+
+export interface SupervisorOptions {
+  readonly name: string;
+  /** Sealed files in load order. */
+  readonly files: readonly InheritedFile[];
+  readonly config: unknown;
+  /** What the license promises clients; a plugin that offers anything else is refused. */
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly slots: Slots;
+  readonly memoryLimitBytes: number;
+  readonly startTimeoutMs: number;
+  readonly home: string;
+  readonly onEvent: (event: ServiceEvent) => void;
+  /** The process is ready for jobs. */
+  readonly onReady: () => void;
+  /** The process is gone and no other will follow, because the service was stopped or refused. */
+  readonly onGone: () => void;
+}
+
+const MAX_BACK_OFF_MS = 30_000;
+const FIRST_BACK_OFF_MS = 100;
+
+/** Keeps one service's process alive: starts it, and starts it again when it ends, ever later if it keeps ending. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  #host: HostProcess | undefined;
+  #state: ServiceState = "starting";
+  #facts: HostFacts | undefined;
+  #refusal: SignetError | undefined;
+  #lastError: SignetError | undefined;
+  /** Ends of the process since a job last succeeded. */
+  #endsInARow = 0;
+  #restartTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  get state(): ServiceState {
+    return this.#state;
+  }
+
+  /** What the plugin said about itself; undefined before it was first ready. */
+  get facts(): HostFacts | undefined {
+    return this.#facts;
+  }
+
+  /** Why the service was refused; undefined if it was not. */
+  get refusal(): SignetError | undefined {
+    return this.#refusal;
+  }
+
+  /** Why the process last ended. */
+  get lastError(): SignetError | undefined {
+    return this.#lastError;
+  }
+
+  get pid(): number | undefined {
+    return this.#host?.pid;
+  }
+
+  /** The process, if it takes jobs; also while stopped, so that what waits can still run. */
+  get host(): HostProcess | undefined {
+    const mayRun = this.#state === "ready" || (this.#state === "stopped" && this.#facts !== undefined);
+    return mayRun && this.#host && !this.#host.isEnding ? this.#host : undefined;
+  }
+
+  /** Starts the process. Resolves with null when it is ready, else with the error of this try; others follow. */
+  async start(): Promise<SignetError | null> {
+    const { name, slots, onEvent, onReady, ...options } = this.#options;
+    this.#setState("starting");
+    const host = new HostProcess({
+      ...options,
+      service: name,
+      slots,
+      onOutput: (stream, line) => onEvent({ type: "output", stream, line }),
+    });
+    this.#host = host;
+    void host.ended.then((error) => this.#hostEnded(error));
+    try {
+      const facts = await host.ready;
+      verifyTensors(facts, this.#options);
+      this.#facts = facts;
+    } catch (error) {
+      const failure = SignetError.from(error);
+      host.kill(failure);
+      await host.ended;
+      return failure;
+    }
+    if (this.#host === host && this.#state === "starting") {
+      this.#setState("ready");
+      onReady();
+    }
+    return null;
+  }
+
+  /** A job succeeded: the process is healthy, and if it ends the next one starts at once. */
+  recordSuccess(): void {
+    this.#endsInARow = 0;
+  }
+
+  /** Starts no process again, for this reason. The present one goes on until `end`. False if already so. */
+  refuse(error: SignetError): boolean {
+    if (this.#refusal || this.#state === "stopped") return false;
+    this.#refusal = error;
+    this.#setState("refused");
+    clearTimeout(this.#restartTimer);
+    return true;
+  }
+
+  /** Starts no process again. The present one goes on until `end`. */
+  stop(): void {
+    this.#setState("stopped");
+    clearTimeout(this.#restartTimer);
+  }
+
+  /** Ends the process: in order, or at once where a reason is given for the jobs in it. */
+  async end(reason?: SignetError): Promise<void> {
+    const host = this.#host;
+    if (!host) return;
+    if (!reason) return await host.stop();
+    host.kill(reason);
+    await host.ended;
+  }
+
+  #hostEnded(error: SignetError | null): void {
+    this.#host = undefined;
+    if (this.#state === "stopped" || this.#refusal || error === null) {
+      this.#options.onGone();
+      return;
+    }
+    this.#lastError = error;
+    // The first restart is immediate, so that one crash costs callers a fraction of a second.
+    const restartInMs =
+      this.#endsInARow === 0 ? 0 : Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (this.#endsInARow - 1));
+    this.#endsInARow++;
+    this.#options.onEvent({ type: "ended", error, restartInMs });
+    this.#setState("backing-off");
+    this.#restartTimer = setTimeout(() => void this.start(), restartInMs);
+  }
+
+  #setState(state: ServiceState): void {
+    if (this.#state === "stopped" || (this.#state === "refused" && state !== "stopped")) return;
+    this.#state = state;
+    this.#options.onEvent({ type: "state", state });
+  }
+}
+
+/** The plugin must offer what the license says its clients are promised. */
+function verifyTensors(facts: HostFacts, licensed: SupervisorOptions): void {
+  for (const side of ["inputs", "outputs"] as const) {
+    const found = describeSpecs(facts.instance[side]);
+    const expected = describeSpecs(licensed[side]);
+    if (found !== expected) {
+      throw new SignetError(
+        "PLUGIN_INCOMPATIBLE",
+        `${licensed.name}: licensed ${side} ${expected}, the plugin has ${found}`,
+      );
+    }
+  }
+}
+
+function describeSpecs(specs: readonly TensorSpec[]): string {
+  return specs.map(({ name, datatype, shape }) => `${name} ${datatype}[${shape}]`).join(", ");
+}
