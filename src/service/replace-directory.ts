@@ -8,14 +8,20 @@ import { exchangeNames } from "../plugin/index.ts";
  * on one file system. At every instant one whole directory has the name, except on a file system that cannot
  * exchange two names, where it is missing for a moment.
  *
+ * @param exchange swaps two names, or says that the file system cannot
  * @returns whether there was something to replace
  */
-export async function replaceDirectory(path: string, replacement: string, previous: string): Promise<boolean> {
+export async function replaceDirectory(
+  path: string,
+  replacement: string,
+  previous: string,
+  exchange: typeof exchangeNames = exchangeNames,
+): Promise<boolean> {
   await syncTree(replacement);
   const isThere = (await lstat(path).catch(() => undefined)) !== undefined;
   if (!isThere) {
     await rename(replacement, path);
-  } else if (exchangeNames(replacement, path)) {
+  } else if (exchange(replacement, path)) {
     await rm(previous, { recursive: true, force: true });
     await rename(replacement, previous);
   } else {
