@@ -8,6 +8,7 @@ import { durationSchema } from "./duration.ts";
 
 const MAX_DESCRIPTION_BYTES = 1024 * 1024;
 const DAY_MS = 24 * 3600 * 1000;
+const CLOCK_DIFFERENCE_MS = 3600 * 1000;
 
 /** A day (2027-01-31, its first moment in UTC) or a moment (2027-01-31T12:00:00Z). */
 const moment = z
@@ -97,9 +98,10 @@ export async function loadServiceDescription(file: string, now: Date): Promise<S
   const parsed = parseDescription(text, file);
   const folder = dirname(resolve(file));
   const { validDays } = parsed.license;
-  const notBefore = parsed.license.notBefore ?? now.toISOString();
-  const expires =
-    parsed.license.expires ?? new Date(new Date(notBefore).getTime() + (validDays ?? 0) * DAY_MS).toISOString();
+  const starts = parsed.license.notBefore === undefined ? now.getTime() : Date.parse(parsed.license.notBefore);
+  // A host whose clock is a little behind the vendor's may start at once too.
+  const notBefore = parsed.license.notBefore ?? new Date(starts - CLOCK_DIFFERENCE_MS).toISOString();
+  const expires = parsed.license.expires ?? new Date(starts + (validDays ?? 0) * DAY_MS).toISOString();
   if (expires <= notBefore) {
     const message = `${file}: license: expires ${expires} is not after notBefore ${notBefore}`;
     throw new SignetError("VENDOR_DESCRIPTION_INVALID", message);
