@@ -33,7 +33,7 @@ test("paths are relative to the file, durations become milliseconds and what is 
   expect(rest).toEqual({
     customer: "Example GmbH",
     graceDays: 14,
-    notBefore: "2026-11-21T12:00:00.000Z",
+    notBefore: "2026-11-21T11:00:00.000Z",
     expires: "2027-11-21T12:00:00.000Z",
   });
   const folder = dirname(path);
