@@ -117,6 +117,11 @@ export function useBareClient(address: string, token: string | null, options?: C
   return client;
 }
 
+/** A ModelInferRequest's bytes, for calls by hand. */
+export function inferRequestBytes(request: BareInferRequest): Buffer {
+  return protocol.ModelInfer!.requestSerialize({ ...request });
+}
+
 export interface Failure {
   /** gRPC's name of the status. */
   readonly status: string;
