@@ -55,8 +55,7 @@ export async function installBundle(data: DataDirectory, bundle: string): Promis
 
 /** One installation at a time; what an interrupted one left behind is cleared away. */
 async function withInstallLock<T>(data: DataDirectory, act: () => Promise<T>): Promise<T> {
-  await mkdir(data.root, { recursive: true, mode: 0o700 });
-  const directory = await open(data.root, constants.O_RDONLY | constants.O_DIRECTORY);
+  const directory = await openRoot(data.root);
   try {
     if (!lockExclusively(directory.fd)) {
       throw new SignetError("FILE_EXISTS", `${data.root}: expected no other \`signet license install\` at work`);
@@ -67,6 +66,15 @@ async function withInstallLock<T>(data: DataDirectory, act: () => Promise<T>): P
     return await act();
   } finally {
     await directory.close();
+  }
+}
+
+async function openRoot(root: string): Promise<FileHandle> {
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    return await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    throw asUnreadable(error, root);
   }
 }
 

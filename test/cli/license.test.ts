@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openHostKey } from "../../src/license/index.ts";
@@ -233,4 +233,10 @@ test("an installation that was interrupted is cleared away by the next", () => {
   mkdirSync(join(host.data.root, "license.new-abcdef/files"), { recursive: true });
   host.signet("license", "install", desk.useBundle());
   expect(readdirSync(host.data.root).filter((name) => name.startsWith("license"))).toEqual(["license"]);
+});
+
+test.runIf(process.getuid?.() === 0)("root is warned in another user's data directory", () => {
+  const host = desk.useHost();
+  chownSync(host.data.root, 65_534, 65_534);
+  expect(host.signet("trust", "add", desk.root).err).toMatch(/^Warning: .* belongs to user 65534/);
 });

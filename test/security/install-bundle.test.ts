@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../../src/errors.ts";
 import { formatPem, parsePem } from "../../src/license/pem.ts";
-import { installBundle } from "../../src/service/index.ts";
+import { authorizeFirst, installBundle, readHostLedger } from "../../src/service/index.ts";
 import { type OperatedHost, useDesk } from "../helpers/operator.ts";
 
 /** Bundles as someone between vendor and host would change them; every one is refused and changes nothing. */
@@ -142,6 +142,23 @@ test("the modes of the bundle's files do not matter: the copies belong to this u
   const bundle = desk.useBundle();
   chmodSync(join(bundle, library), 0o4777);
   expect(await install(host, bundle)).toBe("installed");
+});
+
+test("installing the same files again does not look like a changed library to a running server", async () => {
+  const host = desk.useHost();
+  expect(await install(host, desk.useBundle())).toBe("installed");
+  const { services } = await authorizeFirst(host.data, (hostKey) => readHostLedger(host.data, hostKey));
+  expect(await install(host, desk.useBundle())).toBe("installed");
+  for (const { files } of services) files.verifyUnchanged();
+  flipLastByte(join(host.data.licenseDir, library));
+  expect(() => services[0]?.files.verifyUnchanged()).toThrow(SignetError);
+});
+
+test("a data directory that cannot be one is a file error", async () => {
+  const host = desk.useHost();
+  rmSync(host.data.root, { recursive: true });
+  writeFileSync(host.data.root, "");
+  expect(await install(host, desk.useBundle())).toBe("FILE_UNREADABLE");
 });
 
 test("one installation at a time", async () => {

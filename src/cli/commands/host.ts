@@ -4,6 +4,7 @@ import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead } from "../../license/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
@@ -49,6 +50,7 @@ async function request(options: RequestOptions): Promise<void> {
   const { createFile, createHostRequest, parseHostRequest, readMachine } = await import("../../license/index.ts");
   const data = dataDirectory(options.data);
   await verifyAbsent(options.out);
+  warnOtherOwner(data);
   const { hostKey, isNew } = await openOrCreateKey(data);
   const machine = await readMachine();
   const ledger = await readLedgerHead(data, hostKey);

@@ -4,6 +4,7 @@ import { SignetError } from "../../errors.ts";
 import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
 import { type DataFormat, formatError, formatFields, formatTable, printData, say } from "../output.ts";
+import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
@@ -22,7 +23,8 @@ export function licenseCommand(): Command {
       "after",
       `
 Copies what the license names into the data directory and verifies the copy as \`signet serve\` will; a bundle that is
-refused leaves the installed license as it was. The license before it is kept as license.previous.
+refused leaves the installed license as it was. The license before it is kept as license.previous. A running server
+keeps its license until it is restarted; a service whose libraries or models change stops until then.
 
 Example:
   $ signet license install bundle`,
@@ -61,7 +63,9 @@ a running server the last second of use may be missing.`,
 
 async function install(bundle: string, options: GlobalOptions): Promise<void> {
   const { installBundle } = await import("../../service/index.ts");
-  const { first, previous } = await installBundle(dataDirectory(options.data), bundle);
+  const data = dataDirectory(options.data);
+  warnOtherOwner(data);
+  const { first, previous } = await installBundle(data, bundle);
   const { license, time } = first.authorized;
   const { licenseId, sequence, vendor, customer, expires, graceDays } = license;
   const services = license.services.map(({ name }) => name);

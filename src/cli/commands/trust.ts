@@ -3,6 +3,7 @@ import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { TrustRoot } from "../../license/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
@@ -46,7 +47,9 @@ async function add(file: string, options: GlobalOptions): Promise<void> {
     tooLarge: "TRUST_ROOT_INVALID",
     what: "a certificate",
   });
-  const root = shown(await addTrustRoot(dataDirectory(options.data).trustDir, pem));
+  const data = dataDirectory(options.data);
+  warnOtherOwner(data);
+  const root = shown(await addTrustRoot(data.trustDir, pem));
   printData(root, options, ({ vendor, keyId, expires }) =>
     formatFields([
       ["vendor", vendor],
