@@ -60,6 +60,7 @@ describe("the checker", () => {
     ["node:http2 anywhere", "src/grpc/x.ts", `import http2 from "node:http2";`],
     ["an import that is computed", "src/engine/x.ts", "await import(name);"],
     ["a require to be called later", "src/engine/x.ts", "const load = createRequire(import.meta.url);"],
+    ["a plugin loaded outside a service host", "src/engine/x.ts", `import { loadPlugin } from "../plugin/index.ts";`],
     ["a private key read elsewhere", "tools/license/issue.ts", `import { createPrivateKey } from "node:crypto";`],
   ])("finds %s", (_, path, text) => {
     expect(findBreaches([{ path, text }])).toHaveLength(1);
@@ -81,6 +82,7 @@ describe("the checker", () => {
     ["the composition root", "src/server.ts", `import { x } from "./grpc/index.ts";`],
     ["comments", "src/tensor/x.ts", `// import { x } from "../engine/index.ts"\n/* from "koffi" */`],
     ["tests behind a door", "src/grpc/x.test.ts", `import { x } from "../service/access.ts";`],
+    ["a service host loading a plugin", "src/engine/host/x.ts", `import { loadPlugin } from "../../plugin/index.ts";`],
     ["an owner's package", "src/plugin/x.ts", `import koffi from "koffi";`],
   ])("accepts %s", (_, path, text) => {
     expect(findBreaches([{ path, text }])).toEqual([]);
