@@ -3,10 +3,22 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compileCrooked, compilePart, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary, ocrModel } from "../../test/helpers/native.ts";
+import { SealedFiles } from "../plugin/index.ts";
+import { runCheckProcess } from "./check-process.ts";
+import type { Scenario } from "./check-protocol.ts";
 import { checkPlugin, type Finding, type PluginCheckOptions } from "./index.ts";
 
 function check(library: string, options: Partial<PluginCheckOptions> = {}): Promise<Finding[]> {
   return checkPlugin({ library, dependencies: [], models: [], config: {}, ...options });
+}
+
+/** One scenario in its process, of the crooked plugin with these faults. */
+async function perform(scenario: Scenario, faults: readonly string[]): Promise<readonly Finding[]> {
+  const directory = useDirectory();
+  const library = compileCrooked(join(directory, "crooked.so"), { faults });
+  const { fd } = new SealedFiles().sealUnchecked(library, "crooked.so", "library");
+  const task = { scenario, files: [{ name: "crooked.so", role: "library", fd }], configText: "{}" } as const;
+  return (await runCheckProcess({ task, home: directory, tryTimeoutMs: 6_000 })).findings;
 }
 
 function named(findings: readonly Finding[], ...levels: Finding["level"][]): string[] {
@@ -38,9 +50,8 @@ describe("a library that keeps the contract", () => {
   });
 
   test("one that looks at its cancel word in a long run is seen to stop", async () => {
-    const findings = await check(compileCrooked(join(useDirectory(), "slow.so"), { faults: ["RUN_SLOW"] }));
-    expect(named(findings, "fail", "warn")).toEqual([]);
-    expect(named(findings, "ok")).toContain("ok cancel word");
+    const findings = await perform({ name: "stop", size: 1 }, ["RUN_SLOW"]);
+    expect(named(findings, "ok", "fail", "warn", "skip")).toEqual(["ok cancel word"]);
   });
 });
 
@@ -86,109 +97,57 @@ describe("what breaks the contract", () => {
     ["STRUCT_SIZE", "entry point"],
     ["RUN_NULL", "entry point"],
     ["DESCRIBE_SEGV", "describe(NULL) with plenty of room"],
-    ["DESCRIBE_LOOP", "describe(NULL) with plenty of room"],
     ["DESCRIBE_NO_JSON", "describe(NULL) content"],
   ])("%s ends the check with one failure, in: %s", async (fault, where) => {
     const library = compileCrooked(join(useDirectory(), "crooked.so"), { faults: [fault] });
     expect(named(await check(library, { tryTimeoutMs: 6_000 }), "fail")).toEqual([`fail ${where}`]);
   });
 
-  test.each([
-    [
-      ["LOAD_HANDLER", "CREATE_SEGV"],
-      [
-        "signal handlers after loading",
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "create",
-      ],
-    ],
-    [
-      ["DESCRIBE_OVERRUN", "CREATE_LOOP"],
-      [
-        "describe(NULL) with too little room",
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "create",
-      ],
-    ],
-    [
-      ["DESCRIBE_SMALL_OK", "CREATE_UNKNOWN_SEGV", "CREATE_ONCE", "RUN_SEGV"],
-      [
-        "describe(NULL) with too little room",
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "describe(instance) with too little room",
-        "a second instance beside the first",
-        "run with zeros",
-        "run with no elements",
-      ],
-    ],
-    [
-      ["DESCRIBE_NO_LENGTH", "CREATE_SILENT", "DESTROY_SEGV"],
-      [
-        "describe(NULL) with too little room",
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "describe(instance) with too little room",
-        "a second instance beside the first",
-      ],
-    ],
-    [
-      ["CREATE_NO_NUL", "RUN_LOOP"],
-      [
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "run with zeros",
-        "run with no elements",
-      ],
-    ],
-    [
-      ["CREATE_OVERRUN", "RUN_EXIT"],
-      [
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "run with zeros",
-        "run with no elements",
-      ],
-    ],
-    [
-      ["CREATE_LEFT", "RUN_DTYPE", "RUN_EMPTY"],
-      [
-        "create with an unknown configuration key",
-        "create with a configuration that is not JSON",
-        "run with zeros",
-        "outputs larger than the caller's room",
-        "run with no elements",
-        "run by 2 threads at once",
-      ],
-    ],
-    [
-      ["RUN_PROGRESS", "RUN_OWNER"],
-      ["progress and heartbeat", "outputs larger than the caller's room"],
-    ],
-    [["RUN_ROOM"], ["outputs larger than the caller's room"]],
-    [
-      ["RUN_NO_CANCEL", "RUN_RACE"],
-      ["cancel word", "run by 2 threads at once"],
-    ],
-  ])("%j is found, everything else is still tried", async (faults, expected) => {
-    const library = compileCrooked(join(useDirectory(), "crooked.so"), { faults });
-    const findings = await check(library, { tryTimeoutMs: 6_000 });
-    expect(named(findings, "fail")).toEqual(expected.map((where) => `fail ${where}`));
+  test("a crash in one part is a finding, and every other part is still tried", async () => {
+    const library = compileCrooked(join(useDirectory(), "crooked.so"), {
+      faults: ["LOAD_HANDLER", "DESCRIBE_SMALL_OK", "CREATE_UNKNOWN_SEGV", "CREATE_ONCE", "RUN_EMPTY", "RUN_PROGRESS"],
+    });
+    expect(named(await check(library), "fail")).toEqual([
+      "fail describe(NULL) with too little room",
+      "fail signal handlers after loading",
+      "fail create with an unknown configuration key",
+      "fail create with a configuration that is not JSON",
+      "fail describe(instance) with too little room",
+      "fail a second instance beside the first",
+      "fail progress and heartbeat",
+      "fail run with no elements",
+    ]);
   });
 
-  test.each([
-    "RUN_SHAPE",
-    "RUN_SIZE",
-    "RUN_OVERRUN",
-    "RUN_ELSEWHERE",
-    "RUN_INPUT",
-    "RUN_FAIL_OWNER",
-    "RUN_FAIL_SILENT",
-  ])("%s is found in the first run", async (fault) => {
-    const library = compileCrooked(join(useDirectory(), "crooked.so"), { faults: [fault] });
-    expect(named(await check(library), "fail")).toContain("fail run with zeros");
+  const refusal = { name: "refusal", check: "create", configText: "[1]", spoiling: null } as const;
+  test.each<[string, Scenario, string]>([
+    ["DESCRIBE_OVERRUN", { name: "facts" }, "describe(NULL) with too little room"],
+    ["DESCRIBE_NO_LENGTH", { name: "facts" }, "describe(NULL) with too little room"],
+    ["CREATE_SILENT", refusal, "create"],
+    ["CREATE_NO_NUL", refusal, "create"],
+    ["CREATE_OVERRUN", refusal, "create"],
+    ["CREATE_LEFT", refusal, "create"],
+    ["CREATE_LOOP", { name: "instance" }, "create"],
+    ["CREATE_SEGV", { name: "instance" }, "create"],
+    ["DESTROY_SEGV", { name: "instance" }, "a second instance beside the first"],
+    ["RUN_SEGV", { name: "run" }, "run with zeros"],
+    ["RUN_LOOP", { name: "run" }, "run with zeros"],
+    ["RUN_EXIT", { name: "run" }, "run with zeros"],
+    ["RUN_DTYPE", { name: "run" }, "run with zeros"],
+    ["RUN_SHAPE", { name: "run" }, "run with zeros"],
+    ["RUN_SIZE", { name: "run" }, "run with zeros"],
+    ["RUN_OVERRUN", { name: "run" }, "run with zeros"],
+    ["RUN_ELSEWHERE", { name: "run" }, "run with zeros"],
+    ["RUN_INPUT", { name: "run" }, "run with zeros"],
+    ["RUN_FAIL_OWNER", { name: "run" }, "run with zeros"],
+    ["RUN_FAIL_SILENT", { name: "run" }, "run with zeros"],
+    ["RUN_OWNER", { name: "run" }, "outputs larger than the caller's room"],
+    ["RUN_ROOM", { name: "run" }, "outputs larger than the caller's room"],
+    ["RUN_NO_CANCEL", { name: "stop", size: 1 }, "cancel word"],
+    ["RUN_RACE", { name: "threads", size: 1 }, "run by 2 threads at once"],
+  ])("%s is found by scenario %j in: %s", async (fault, scenario, where) => {
+    expect(named(await perform(scenario, [fault]), "fail")).toContain(`fail ${where}`);
+    expect(named(await perform(scenario, []), "fail")).toEqual([]);
   });
 });
 

@@ -29,11 +29,11 @@ export async function checkInstance(
   probe: PluginProbe,
   configText: string,
   models: readonly ProbeModel[],
-  signalsBefore: bigint,
   report: CheckReport,
 ): Promise<boolean> {
   await report.trying("create");
   const threadsBefore = threadCount();
+  const signalsBefore = caughtSignals();
   const created = probe.create(configText, models, 512);
   const problems = textProblems(created.error, created.status !== SIGNET_OK);
   if (created.status !== SIGNET_OK || created.instance === null) {
@@ -65,7 +65,7 @@ export async function checkInstance(
   const left = threadCount() - threadsBefore;
   await (left > 0 ? report.warn(`${left} more than before create`) : report.ok("all gone"));
   await report.trying("signal handlers after create");
-  await report.verdict(caughtSignals() === signalsBefore ? [] : ["the plugin installed some"], "none");
+  await report.verdict(caughtSignals() === signalsBefore ? [] : ["create, warmup or destroy installed some"], "none");
   return isDescribed;
 }
 

@@ -1,14 +1,6 @@
 import { SignetError } from "../../errors.ts";
-import {
-  exitNow,
-  loadPlugin,
-  openModel,
-  type PluginFacts,
-  PluginProbe,
-  type ProbeModel,
-  parsePluginFacts,
-} from "../../plugin/index.ts";
-import type { CheckTask, Scenario, ScenarioResult } from "../check-protocol.ts";
+import { exitNow, loadPlugin, openModel, type PluginFacts, PluginProbe, parsePluginFacts } from "../../plugin/index.ts";
+import type { CheckTask, ScenarioResult } from "../check-protocol.ts";
 import { checkFacts } from "./check-describe.ts";
 import { checkInstance, checkMemory, openInstance } from "./check-instance.ts";
 import { CheckReport, caughtSignals, tell } from "./check-process.ts";
@@ -22,52 +14,47 @@ import { checkEmpty, checkRun, checkStop, checkThreads } from "./check-run.ts";
 
 async function perform(task: CheckTask, report: CheckReport): Promise<Partial<ScenarioResult>> {
   const { scenario } = task;
-  const before = caughtSignals();
+  const signals = caughtSignals();
   await report.trying("loading from sealed memory");
-  const plugin = await load(task, scenario, report);
+  const plugin = await load(task, report);
   if (plugin === null) return {};
   const probe = new PluginProbe(plugin);
-  if (scenario.name === "facts") {
-    const facts = await checkFacts(probe, before, report);
-    return { isUsable: facts !== null, facts };
-  }
-
-  const facts = factsOf(probe);
-  if (scenario.name === "refusal") {
-    await checkRefusal(probe, task, scenario, report);
-    return { isUsable: true };
-  }
-  const models = modelsOf(task);
-  if (scenario.name === "memory") {
-    await checkMemory(probe, task.configText, models, report);
-    return { isUsable: true };
-  }
-  if (scenario.name === "instance") {
-    return { isUsable: await checkInstance(probe, task.configText, models, before, report) };
-  }
-  await report.trying("create");
-  const opened = openInstance(probe, task.configText, models);
+  const facts = scenario.name === "facts" ? await checkFacts(probe, signals, report) : factsOf(probe);
+  if (facts === null) return {};
+  const models = task.files.filter((file) => file.role === "model").map(openModel);
+  const open = () => openInstance(probe, task.configText, models);
+  await report.trying(scenario.name);
   switch (scenario.name) {
+    case "facts":
+      return { isUsable: true, facts };
+    case "refusal":
+      await checkRefusal(probe, task, scenario, report);
+      break;
+    case "instance":
+      return { isUsable: await checkInstance(probe, task.configText, models, report) };
     case "run":
-      return { isUsable: true, size: await checkRun(probe, opened, facts, report) };
+      return { isUsable: true, size: await checkRun(probe, open(), facts, report) };
     case "empty":
-      await checkEmpty(probe, opened, report);
+      await checkEmpty(probe, open(), report);
       break;
     case "stop":
-      await checkStop(probe, opened, scenario.size, report);
+      await checkStop(probe, open(), scenario.size, report);
       break;
     case "threads":
-      await checkThreads(probe, plugin, opened, scenario.size, report);
+      await checkThreads(probe, plugin, open(), scenario.size, report);
+      break;
+    case "memory":
+      await checkMemory(probe, task.configText, models, report);
       break;
   }
   return { isUsable: true };
 }
 
 /** The address of the function table, or null after saying why there is none. */
-async function load(task: CheckTask, scenario: Scenario, report: CheckReport): Promise<bigint | null> {
+async function load(task: CheckTask, report: CheckReport): Promise<bigint | null> {
   try {
     const plugin = loadPlugin(task.files);
-    if (scenario.name === "facts") {
+    if (task.scenario.name === "facts") {
       await report.ok(
         task.files
           .filter((file) => file.role !== "model")
@@ -92,10 +79,6 @@ async function load(task: CheckTask, scenario: Scenario, report: CheckReport): P
 
 function factsOf(probe: PluginProbe): PluginFacts {
   return parsePluginFacts(probe.describe(null, 1 << 20).json.toString("utf8"));
-}
-
-function modelsOf(task: CheckTask): ProbeModel[] {
-  return task.files.filter((file) => file.role === "model").map(openModel);
 }
 
 process.once("message", async (task: CheckTask) => {
