@@ -48,13 +48,14 @@ async function serve(options: ServeOptions): Promise<void> {
   // A first signal while still starting ends the process by itself: nothing runs yet that would be lost.
   const server = await startServer({ data, config, log });
 
-  let isStopping = false;
+  let signals = 0;
   const onStop = (signal: NodeJS.Signals) => {
     log.info({ signal }, "signal");
-    const stopped = isStopping ? server.stopNow().then(() => 1) : server.stop().then(() => 0);
-    isStopping = true;
+    signals++;
+    const stopped = signals === 1 ? server.stop() : server.stopNow();
     stopped.then(
-      (exitCode) => process.exit(exitCode),
+      // Jobs that were cut off are a failure, whichever of the two stops is first to end.
+      () => process.exit(signals === 1 ? 0 : 1),
       (error) => {
         log.fatal({ err: error }, "stopping failed");
         process.exit(1);
