@@ -71,7 +71,7 @@ export function readCommands(text: string): NamedCommand[] {
   const { prose, codeLines } = splitParts(text);
   const inProse = codeSpans(prose).flatMap((span) => [...span.matchAll(/^(?:bin\/)?(signet(?:-license)?) (.+)$/g)]);
   const inCode = codeLines.flatMap((line) => [
-    ...line.replace(/(^|\s)#.*$/, "").matchAll(/\bbin\/(signet(?:-license)?)[ ]+([^|&;()]+)/g),
+    ...line.replace(/(^|\s)#.*$/, "").matchAll(/(?:^(?:\$ )?|&& |\(|\bbin\/)(signet(?:-license)?)[ ]+([^|&;()]+)/g),
   ]);
   return [...inProse, ...inCode].map(([, program, rest]) => ({
     program: program as NamedCommand["program"],

@@ -198,10 +198,14 @@ describe("the reader of claims", () => {
 
   test("finds commands in prose and in blocks, over continued lines", () => {
     expect(
-      readCommands("Run `signet access add`, or the `signet`.\n```sh\nX=$(bin/signet-license a \\\n  --b 'c d')\n```"),
+      readCommands(
+        "Run `signet access add`, or the `signet`.\n```sh\nX=$(bin/signet-license a \\\n  --b 'c d')\nsignet x && signet y\n```",
+      ),
     ).toEqual([
       { program: "signet", words: ["access", "add"] },
       { program: "signet-license", words: ["a", "--b", "'c d'"] },
+      { program: "signet", words: ["x"] },
+      { program: "signet", words: ["y"] },
     ]);
     expect(readCodes("`A_CODE`, `word` and B_CODE")).toEqual(["A_CODE"]);
   });
