@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { openHostKey } from "../../src/license/index.ts";
+import { openHostKey, openLedger } from "../../src/license/index.ts";
 import { openHostLedger } from "../../src/service/index.ts";
 import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
 
@@ -149,6 +149,19 @@ describe("what a license refuses", () => {
     expect(host.signet("host", "request", "--out", join(host.directory, "again.req"))).toMatchObject(refused);
     expect(host.signet("license", "status", "--json").code).toBe("LEDGER_MISSING");
   });
+});
+
+test("a clock that was set back by more than a day is refused, by less is not", async () => {
+  const hosts = { hours: desk.useHost(), days: desk.useHost() };
+  for (const [host, hours] of [[hosts.hours, 20] as const, [hosts.days, 60] as const]) {
+    const { ledgerDir: directory, ledgerAnchorFile: anchorFile, hostDir } = host.data;
+    const key = (await openHostKey(hostDir)).deriveKey("ledger");
+    const clock = { wallMs: () => Date.now() + hours * 3_600_000, monotonicMs: () => performance.now() };
+    openLedger({ directory, anchorFile, key, clock, create: true, lock: () => true }).close();
+  }
+  expect(hosts.hours.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 0 });
+  const refused = hosts.days.signet("license", "install", desk.useBundle());
+  expect(refused).toMatchObject({ exit: 3, code: "CLOCK_SET_BACK" });
 });
 
 describe("beside a running server", () => {
