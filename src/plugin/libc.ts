@@ -19,12 +19,12 @@ const memcpyCall = libc.func("void *memcpy(void *to, const void *from, size_t by
 const renameat2Call = libc.func(
   "int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)",
 );
+const prctlCall = libc.func("int prctl(int option, unsigned long value)");
 const exitCall = libc.func("void _exit(int status)");
 
 const MFD_CLOEXEC = 0x01;
 const MFD_ALLOW_SEALING = 0x02;
-const MFD_EXEC = 0x10; // Linux 6.3 and newer; older kernels make every memfd executable
-const MFD_NOEXEC_SEAL = 0x08;
+const MFD_NOEXEC_SEAL = 0x08; // Linux 6.3 and newer
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE: nothing about the file can change any more. */
@@ -33,6 +33,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
+const PR_SET_PDEATHSIG = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const AT_FDCWD = -100;
@@ -55,12 +56,11 @@ export class SystemCallError extends Error {
 }
 
 /**
- * A new anonymous file in memory. `use` decides whether its pages may be mapped executable:
- * "library" may, "data" may not where the kernel can say so.
+ * A new anonymous file in memory. It can never be run as a program, which is also all that a host hardened with
+ * vm.memfd_noexec=2 allows; loading a library from it only maps it, and needs no more.
  */
-export function createMemoryFile(name: string, use: "library" | "data"): number {
-  const kind = use === "library" ? MFD_EXEC : MFD_NOEXEC_SEAL;
-  let fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | kind);
+export function createMemoryFile(name: string): number {
+  let fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
   if (fd < 0 && errnoName() === "EINVAL") fd = memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) throw new SystemCallError("memfd_create");
   return fd;
@@ -112,6 +112,11 @@ export function viewMemory(address: bigint, bytes: number): Uint8Array {
 /** Copies between addresses that are both known to be mapped; a wrong one ends the process. */
 export function copyMemory(to: bigint, from: bigint, bytes: number): void {
   memcpyCall(to, from, bytes);
+}
+
+/** From now on the kernel ends this process when the thread that started it does, whatever it is busy with then. */
+export function dieWithParent(): void {
+  if (prctlCall(PR_SET_PDEATHSIG, osConstants.signals.SIGKILL) !== 0) throw new SystemCallError("prctl");
 }
 
 /** Ends the process at once. process.exit() waits for worker threads, for ever if one is stuck in native code. */

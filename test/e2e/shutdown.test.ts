@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
@@ -11,6 +11,7 @@ import { openHostKey } from "../../src/license/index.ts";
 import { addToken, readHostLedger } from "../../src/service/index.ts";
 import { type BareClient, failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { type DescribedService, faultyService, identityService, useLicensedHost } from "../helpers/licensed-host.ts";
+import { nativeLibrary } from "../helpers/native.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 import { type SignetProcess, useSignetServe } from "../helpers/signet-process.ts";
 
@@ -60,6 +61,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Time a process has computed, ms: a plugin's endless loop shows in nothing else. */
+function processorMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 async function accountOf(data: DataDirectory) {
   const ledger = readHostLedger(data, await openHostKey(data.hostDir));
   return [...ledger.accounts()].find(({ service }) => service === "faulty");
@@ -73,8 +80,8 @@ async function startFirstJob({ data, client }: Served, mode: string, amount = 1)
   return { call };
 }
 
-describe("SIGTERM", () => {
-  test("lets a running job end, takes no new one, settles the ledger and exits with 0", async () => {
+describe("a stop signal", () => {
+  test("SIGTERM lets a running job end, takes no new one, settles the ledger and exits with 0", async () => {
     const served = await useServed();
     const { data, server, client } = served;
     const children = childrenOf(server.pid);
@@ -88,6 +95,17 @@ describe("SIGTERM", () => {
     expect(await accountOf(data)).toMatchObject({ runs: 1, leased: 0 });
     expect(children.filter(isAlive)).toEqual([]);
   });
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "sent as %s to all its processes at once still lets a running job end",
+    async (signal) => {
+      const served = await useServed();
+      const { call } = await startFirstJob(served, "wait", 1000);
+      served.server.killGroup(signal);
+      expect((await call).raw_output_contents[0]!.readBigInt64LE()).toBe(1000n);
+      expect(await served.server.exit()).toBe(0);
+    },
+  );
 
   test("a second time ends a job that does not end, and charges it", async () => {
     const served = await useServed();
@@ -103,7 +121,7 @@ describe("SIGTERM", () => {
     expect(await accountOf(data)).toMatchObject({ runs: 1, leased: 0 });
   });
 
-  test("ends a job that does not end when the drain time is over", async () => {
+  test("of any kind ends a job that does not end when the drain time is over", async () => {
     const { data, token } = await useData();
     writeFileSync(data.configFile, "drainMs: 100\n");
     const served = await serve(data, token);
@@ -134,6 +152,23 @@ describe("kill -9", () => {
     again.server.kill("SIGTERM");
     expect(await again.server.exit()).toBe(0);
     expect(await accountOf(data)).toMatchObject({ runs: leased + 1, leased: 0 });
+  });
+});
+
+describe("a service's process", () => {
+  // Its main thread is inside native code then and hears nothing from the gateway.
+  test("ends with the gateway also while the plugin is made", async () => {
+    const starting = `
+      import { describeService } from ${JSON.stringify(new URL("../../src/engine/index.ts", import.meta.url).href)};
+      const files = [{ name: "faulty", role: "library", path: ${JSON.stringify(nativeLibrary("faulty"))} }];
+      await describeService({ files, config: { create: "loop" } });`;
+    const gateway = spawn(process.execPath, ["--input-type=module-typescript", "--eval", starting]);
+    onTestFinished(() => void gateway.kill("SIGKILL"));
+    await expect.poll(() => childrenOf(gateway.pid!), { timeout: 20_000 }).toHaveLength(1);
+    const [child] = childrenOf(gateway.pid!);
+    await expect.poll(() => processorMs(child!), { timeout: 20_000 }).toBeGreaterThan(1000);
+    gateway.kill("SIGKILL");
+    await expect.poll(() => isAlive(child!), { timeout: 10_000 }).toBe(false);
   });
 });
 

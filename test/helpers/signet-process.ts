@@ -57,6 +57,11 @@ export class SignetProcess {
     this.#child.kill(signal);
   }
 
+  /** Signals its service hosts too, as a terminal and systemd do. */
+  killGroup(signal: NodeJS.Signals): void {
+    process.kill(-this.pid, signal);
+  }
+
   /** Exit code, or the signal that ended it. */
   async exit(): Promise<number | string> {
     const [code, signal] = (await this.#exit) as [number | null, string | null];
@@ -68,6 +73,7 @@ export function useSignetServe(dataRoot: string, args: readonly string[] = []): 
   const child = spawn(signet, ["serve", "--data", dataRoot, "--log-format", "json", ...args], {
     env: { PATH: process.env.PATH },
     stdio: "pipe",
+    detached: true, // a process group of its own, as under a terminal or systemd
   });
   onTestFinished(() => {
     child.kill("SIGKILL");

@@ -1,6 +1,7 @@
 import { Piscina } from "piscina";
 import { SignetError } from "../../errors.ts";
 import {
+  dieWithParent,
   exitNow,
   loadPlugin,
   type Plugin,
@@ -78,6 +79,12 @@ process.on("message", (message: ToHost) => {
       exitNow(0);
   }
 });
+
+// A gateway that is killed must leave nothing behind, also where this thread is inside a plugin's create().
+dieWithParent();
+
+// A terminal and systemd signal every process of the server at once; the jobs in here end when the gateway says so.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 
 // process.exit() would wait for a worker that is stuck in native code, for ever; a signal does not.
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
