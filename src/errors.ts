@@ -257,8 +257,8 @@ export const errorCatalogue = {
   },
   LIBRARY_UNSEALABLE: {
     ...refused,
-    meaning: "The kernel would not make a sealed, executable copy of a library in memory.",
-    next: "Linux 3.17 or newer with /proc mounted and vm.memfd_noexec below 2 is needed.",
+    meaning: "A sealed copy of a file could not be made in memory.",
+    next: "Linux 3.17 or newer, with /proc mounted and enough free memory, is needed.",
   },
 
   // Plugins and service hosts

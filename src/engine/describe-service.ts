@@ -25,7 +25,7 @@ export async function describeService(description: ServiceDescription): Promise<
     files: description.files.map(({ name, role, path }) => ({
       name,
       role,
-      fd: sealed.sealUnchecked(path, name, role === "model" ? "data" : "library").fd,
+      fd: sealed.sealUnchecked(path, name).fd,
     })),
     config: description.config,
     slots: Slots.create(1, 1 << 20),

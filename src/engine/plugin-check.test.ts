@@ -16,7 +16,7 @@ function check(library: string, options: Partial<PluginCheckOptions> = {}): Prom
 async function perform(scenario: Scenario, faults: readonly string[]): Promise<readonly Finding[]> {
   const directory = useDirectory();
   const library = compileCrooked(join(directory, "crooked.so"), { faults });
-  const { fd } = new SealedFiles().sealUnchecked(library, "crooked.so", "library");
+  const { fd } = new SealedFiles().sealUnchecked(library, "crooked.so");
   const task = { scenario, files: [{ name: "crooked.so", role: "library", fd }], configText: "{}" } as const;
   return (await runCheckProcess({ task, home: directory, tryTimeoutMs: 6_000 })).findings;
 }

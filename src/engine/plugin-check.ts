@@ -80,7 +80,7 @@ class PluginCheck {
     const { library, dependencies, models } = this.#options;
     const seal = (path: string, role: FileRole): CheckedFile => ({
       role,
-      sealed: this.#sealed.sealUnchecked(path, basename(path), role === "model" ? "data" : "library"),
+      sealed: this.#sealed.sealUnchecked(path, basename(path)),
     });
     try {
       this.#files = [

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
+import { totalmem } from "node:os";
 import { SignetError } from "../errors.ts";
 import { type FileIdentity, identityOf, isUnchanged } from "./file-identity.ts";
 import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
@@ -43,7 +44,7 @@ export class SealedFiles {
    * Copies the file at `path` into sealed memory and compares size, MD5 and SHA-256 of the sealed copy.
    * @throws LIBRARY_MISSING, LIBRARY_NOT_REGULAR, LIBRARY_DIGEST_MISMATCH, LIBRARY_UNSEALABLE
    */
-  seal(path: string, expected: ExpectedFile, use: "library" | "data"): SealedFile {
+  seal(path: string, expected: ExpectedFile): SealedFile {
     const source = openRegularFile(path, expected.name);
     try {
       const stats = fstatSync(source, { bigint: true });
@@ -51,9 +52,9 @@ export class SealedFiles {
       if (stats.size !== BigInt(expected.size)) {
         throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
       }
-      const sealed = this.#fdBySha256.get(expected.sha256);
-      if (sealed === undefined) {
-        const fd = copyAndSeal(source, expected, use);
+      let fd = this.#fdBySha256.get(expected.sha256);
+      if (fd === undefined) {
+        fd = copyAndSeal(source, expected);
         try {
           compareDigests(path, digestsOfFd(fd, expected.size), expected);
         } catch (error) {
@@ -66,7 +67,7 @@ export class SealedFiles {
       }
       return {
         name: expected.name,
-        fd: this.#fdBySha256.get(expected.sha256)!,
+        fd,
         size: expected.size,
         sha256: expected.sha256,
         path,
@@ -78,11 +79,12 @@ export class SealedFiles {
   }
 
   /** Seals a file as it is, for a vendor's own files that nobody has signed yet. @throws as `seal` does */
-  sealUnchecked(path: string, name: string, use: "library" | "data"): SealedFile {
+  sealUnchecked(path: string, name: string): SealedFile {
     const source = openRegularFile(realpath(path), name);
     try {
       const size = fstatSync(source).size;
-      return this.seal(realpath(path), { name, size, ...digestsOfFd(source, size) }, use);
+      verifyFitsMemory(name, size);
+      return this.seal(realpath(path), { name, size, ...digestsOfFd(source, size) });
     } finally {
       closeSync(source);
     }
@@ -162,10 +164,20 @@ function openRegularFile(path: string, name: string): number {
   return fd;
 }
 
-function copyAndSeal(source: number, expected: ExpectedFile, use: "library" | "data"): number {
+/** A sparse file takes no space on disk and any amount of memory. @throws LIBRARY_UNSEALABLE */
+function verifyFitsMemory(name: string, size: number): void {
+  if (size <= totalmem()) return;
+  throw new SignetError(
+    "LIBRARY_UNSEALABLE",
+    `${name}: expected a file that fits into ${totalmem()} bytes of memory, found ${size} bytes`,
+  );
+}
+
+function copyAndSeal(source: number, expected: ExpectedFile): number {
+  verifyFitsMemory(expected.name, expected.size);
   let fd: number | undefined;
   try {
-    fd = createMemoryFile(expected.name, use);
+    fd = createMemoryFile(expected.name);
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(expected.size, 1)));
     let copied = 0;
     // Never more than was promised, even if the file grows while it is read.

@@ -40,7 +40,7 @@ export class Slots {
   /** New shared memory. @param bytes room for tensors per slot; rounded up to whole pages */
   static create(count: number, bytes: number): Slots {
     const rounded = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
-    const fd = createMemoryFile("signet-slots", "data");
+    const fd = createMemoryFile("signet-slots");
     resizeFile(fd, count * (PAGE_BYTES + rounded));
     return new Slots(fd, count, rounded);
   }

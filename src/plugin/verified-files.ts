@@ -47,7 +47,7 @@ export class VerifiedFiles {
 export function verifyFiles(directory: string, files: readonly ServiceFile[], sealedFiles: SealedFiles): VerifiedFiles {
   const verified = files.map((expected) => ({
     expected,
-    sealed: sealedFiles.seal(join(directory, expected.name), expected, expected.role === "model" ? "data" : "library"),
+    sealed: sealedFiles.seal(join(directory, expected.name), expected),
   }));
   verifyDependencies(
     verified

@@ -30,7 +30,7 @@ export async function useService(
   const { create: _, ...harmless } = config;
   const { instance } = await describeService({ files: [{ name, role: "library", path: library }], config: harmless });
   const events: ServiceEvent[] = [];
-  const sealed = new SealedFiles().sealUnchecked(library, name, "library");
+  const sealed = new SealedFiles().sealUnchecked(library, name);
   const runner = new ServiceRunner({
     name: name.replace(/^libsignet_|\.so$/g, ""),
     files: [{ name, role: "library", fd: sealed.fd }],

@@ -1,0 +1,272 @@
+import { spawn, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
+import { serviceFile } from "../../test/helpers/loading.ts";
+import { type ExpectedFile, readSealed, SealedFiles, verifyFiles } from "./index.ts";
+
+const CODE = (code: string) => expect.objectContaining({ code });
+
+/** A file of 300 KB and what was signed about it. */
+function useFile(): { directory: string; path: string; expected: ExpectedFile } {
+  const directory = useDirectory();
+  const path = join(directory, "model.bin");
+  writeFileSync(path, Buffer.alloc(300_000, "model "));
+  return { directory, path, expected: serviceFile(path, "model") };
+}
+
+describe("a sealed file", () => {
+  test("cannot be written, cut, grown or opened for writing", () => {
+    const { path, expected } = useFile();
+    const sealed = new SealedFiles().seal(path, expected);
+    expect(() => writeSync(sealed.fd, "x", 0)).toThrow(CODE("EPERM"));
+    expect(() => ftruncateSync(sealed.fd, 10)).toThrow(CODE("EPERM"));
+    expect(() => ftruncateSync(sealed.fd, 1 << 20)).toThrow(CODE("EPERM"));
+    const reopened = openSync(`/proc/self/fd/${sealed.fd}`, "r+");
+    onTestFinished(() => closeSync(reopened));
+    expect(() => writeSync(reopened, "x", 0)).toThrow(CODE("EPERM"));
+    expect(() => ftruncateSync(reopened, 10)).toThrow(CODE("EPERM"));
+    expect(readSealed(sealed).equals(readFileSync(path))).toBe(true);
+  });
+
+  test("keeps its bytes when the file on disk is overwritten in place, cut or removed", () => {
+    const { path, expected } = useFile();
+    const original = readFileSync(path);
+    const sealed = new SealedFiles().seal(path, expected);
+    writeFileSync(path, Buffer.alloc(300_000, "evil"));
+    expect(readSealed(sealed).equals(original)).toBe(true);
+    truncateSync(path, 0);
+    rmSync(path);
+    expect(readSealed(sealed).equals(original)).toBe(true);
+  });
+
+  test("written to while it is sealed is either the signed one or refused, never something in between", async () => {
+    const { path, expected } = useFile();
+    const original = readFileSync(path);
+    // Another process flips bytes at both ends and back, as fast as it can.
+    const program = `
+      const { openSync, writeSync } = require("node:fs");
+      const fd = openSync(process.argv[1], "r+");
+      process.stdout.write("begun");
+      for (;;) for (const text of ["evil", "mode"]) { writeSync(fd, text, 0); writeSync(fd, text, 299994); }`;
+    const writer = spawn(process.execPath, ["-e", program, path], { stdio: ["ignore", "pipe", "inherit"] });
+    onTestFinished(() => {
+      writer.kill("SIGKILL");
+    });
+    await new Promise((resolve) => writer.stdout.once("data", resolve));
+    const end = Buffer.from(original.subarray(299_994, 299_998)).toString();
+    expect(end).toBe("mode");
+
+    const outcomes = { signed: 0, refused: 0 };
+    for (let turn = 0; turn < 3000 && (outcomes.signed === 0 || outcomes.refused === 0); turn++) {
+      const sealedFiles = new SealedFiles();
+      try {
+        const sealed = sealedFiles.seal(path, expected);
+        expect(readSealed(sealed).equals(original)).toBe(true);
+        outcomes.signed++;
+        closeSync(sealed.fd);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "LIBRARY_DIGEST_MISMATCH" });
+        outcomes.refused++;
+      }
+    }
+    expect(outcomes.refused).toBeGreaterThan(0);
+  });
+
+  test("is made once for a content", () => {
+    const { directory, path, expected } = useFile();
+    copyFileSync(path, join(directory, "copy"));
+    const sealedFiles = new SealedFiles();
+    const { fd } = sealedFiles.seal(path, expected);
+    expect(sealedFiles.seal(join(directory, "copy"), { ...expected, name: "copy" })).toMatchObject({
+      fd,
+      name: "copy",
+    });
+  });
+});
+
+describe("digests", () => {
+  const other = { md5: "0".repeat(32), sha256: "0".repeat(64) };
+
+  test.each(["md5", "sha256"] as const)("a wrong %s is refused though the other is right", (algorithm) => {
+    const { path, expected } = useFile();
+    const wrong = { ...expected, [algorithm]: other[algorithm] };
+    expect(() => new SealedFiles().seal(path, wrong)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+  });
+
+  test("a wrong MD5 is refused also for a content that is already sealed", () => {
+    const { path, expected } = useFile();
+    const sealedFiles = new SealedFiles();
+    sealedFiles.seal(path, expected);
+    const wrong = { ...expected, md5: other.md5 };
+    expect(() => sealedFiles.seal(path, wrong)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+  });
+
+  test("another file under the name of one that is already sealed is refused", () => {
+    const { path, expected } = useFile();
+    const sealedFiles = new SealedFiles();
+    sealedFiles.seal(path, expected);
+    writeFileSync(path, Buffer.alloc(300_000, "evil"));
+    expect(() => sealedFiles.seal(path, expected)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+  });
+
+  test("digests in capitals or of another length are no match", () => {
+    const { path, expected } = useFile();
+    for (const sha256 of [expected.sha256.toUpperCase(), `${expected.sha256}00`, ""]) {
+      const wrong = { ...expected, sha256 };
+      expect(() => new SealedFiles().seal(path, wrong)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+    }
+  });
+});
+
+describe("in the place of a file", () => {
+  test("nothing at all is LIBRARY_MISSING", () => {
+    const { directory, path, expected } = useFile();
+    const seal = (at: string) => () => new SealedFiles().seal(at, expected);
+    expect(seal(join(directory, "absent"))).toThrow(CODE("LIBRARY_MISSING"));
+    expect(seal(join(path, "below-a-file"))).toThrow(CODE("LIBRARY_MISSING"));
+  });
+
+  test("a link, even to the right file, is refused", () => {
+    const { directory, path, expected } = useFile();
+    symlinkSync(path, join(directory, "link"));
+    symlinkSync(join(directory, "loop"), join(directory, "loop"));
+    for (const name of ["link", "loop"]) {
+      expect(() => new SealedFiles().seal(join(directory, name), expected)).toThrow(CODE("LIBRARY_NOT_REGULAR"));
+    }
+  });
+
+  test("a pipe without a writer, a directory, a device and a socket are refused without waiting", async () => {
+    const { directory, expected } = useFile();
+    const fifo = join(directory, "fifo");
+    expect(spawnSync("mkfifo", [fifo]).status).toBe(0);
+    mkdirSync(join(directory, "folder"));
+    const socket = join(directory, "socket");
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    onTestFinished(() => {
+      server.close();
+    });
+    for (const path of [fifo, join(directory, "folder"), "/dev/zero", "/dev/null", socket]) {
+      expect(() => new SealedFiles().seal(path, expected), path).toThrow(CODE("LIBRARY_NOT_REGULAR"));
+      expect(() => new SealedFiles().sealUnchecked(path, "x"), path).toThrow(CODE("LIBRARY_NOT_REGULAR"));
+    }
+  });
+
+  test("a huge sparse file is refused by its size, before a byte of it is read", () => {
+    const { path, expected } = useFile();
+    truncateSync(path, 2 ** 42);
+    expect(() => new SealedFiles().seal(path, expected)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+    // Signed so, or taken as it is: more than the memory of this machine cannot be sealed.
+    expect(totalmem()).toBeLessThan(2 ** 42);
+    const signed = { ...expected, size: 2 ** 42 };
+    expect(() => new SealedFiles().seal(path, signed)).toThrow(CODE("LIBRARY_UNSEALABLE"));
+    expect(() => new SealedFiles().sealUnchecked(path, "x")).toThrow(CODE("LIBRARY_UNSEALABLE"));
+  });
+
+  test("a shorter, longer or empty file is refused", () => {
+    for (const change of [
+      (path: string) => truncateSync(path, 299_999),
+      (path: string) => appendFileSync(path, "x"),
+      (path: string) => truncateSync(path, 0),
+    ]) {
+      const { path, expected } = useFile();
+      change(path);
+      expect(() => new SealedFiles().seal(path, expected)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+    }
+  });
+
+  test("a refused file leaves no descriptor behind", () => {
+    const { path, expected } = useFile();
+    const wrong = { ...expected, sha256: "0".repeat(64) };
+    const open = () => openSync("/dev/null", "r");
+    const before = open();
+    closeSync(before);
+    for (let turn = 0; turn < 20; turn++) {
+      expect(() => new SealedFiles().seal(path, wrong)).toThrow(CODE("LIBRARY_DIGEST_MISMATCH"));
+    }
+    const after = open();
+    closeSync(after);
+    expect(after).toBe(before);
+  });
+});
+
+describe("while a service runs", () => {
+  function useVerified() {
+    const { directory, path, expected } = useFile();
+    const library = compileCrooked(join(directory, "plugin.so"));
+    const files = [{ ...expected, role: "model" } as const, serviceFile(library)];
+    return { directory, path, library, verified: verifyFiles(directory, files, new SealedFiles()) };
+  }
+
+  test("untouched files are accepted again and again", () => {
+    const { verified } = useVerified();
+    for (let turn = 0; turn < 100; turn++) verified.verifyUnchanged();
+  });
+
+  test("a touched file with the same bytes is accepted", () => {
+    const { path, verified } = useVerified();
+    utimesSync(path, new Date(), new Date());
+    verified.verifyUnchanged();
+    verified.verifyUnchanged();
+  });
+
+  test("a file installed again with the same bytes is accepted, and watched from then on", () => {
+    const { directory, path, verified } = useVerified();
+    copyFileSync(path, join(directory, "again"));
+    renameSync(join(directory, "again"), path);
+    verified.verifyUnchanged();
+    writeFileSync(path, Buffer.alloc(300_000, "evil"));
+    expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
+  });
+
+  test("one changed byte is refused, also when the file's times were set back", () => {
+    const { path, verified } = useVerified();
+    const { atime, mtime } = statSync(path);
+    const fd = openSync(path, "r+");
+    writeSync(fd, "M", 150_000);
+    closeSync(fd);
+    utimesSync(path, atime, mtime);
+    expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
+    // Nor is it forgotten at the next call.
+    expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
+  });
+
+  test("a deleted file is refused", () => {
+    const { library, verified } = useVerified();
+    rmSync(library);
+    expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
+  });
+
+  test("a link to the same bytes, a directory or a pipe in its place is refused without waiting", () => {
+    for (const replace of [
+      (path: string) => symlinkSync(`${path}.moved`, path),
+      (path: string) => mkdirSync(path),
+      (path: string) => spawnSync("mkfifo", [path]),
+    ]) {
+      const { library, verified } = useVerified();
+      renameSync(library, `${library}.moved`);
+      replace(library);
+      expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
+    }
+  });
+});
