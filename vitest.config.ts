@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A second, the default, is too short for a machine that has other things to do.
+    expect: { poll: { interval: 20, timeout: 30_000 } },
     reporters: ["default", "./tools/dev/summary-reporter.ts"],
   },
 });

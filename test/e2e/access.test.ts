@@ -119,10 +119,10 @@ describe("a token", () => {
         () => "answered",
         (error) => error.code,
       );
-    await expect.poll(call, { timeout: 10_000 }).toBe("answered");
+    await expect.poll(call).toBe("answered");
     const { id } = readTokens(host.data.accessFile).find(({ name }) => name === "short-lived")!;
     await removeToken(host.data.accessFile, id);
-    await expect.poll(call, { timeout: 10_000 }).toBe(16);
+    await expect.poll(call).toBe(16);
     expect(await outcome("reader", "admin")).toBe("answered");
   });
 });

@@ -142,7 +142,7 @@ describe("kill -9", () => {
     server.kill("SIGKILL");
     expect(await failureOf(call)).toMatchObject({ status: "UNAVAILABLE" });
     expect(await server.exit()).toBe("SIGKILL");
-    await expect.poll(() => children.filter(isAlive), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => children.filter(isAlive)).toEqual([]);
     const { leased } = (await accountOf(data))!;
     expect(leased).toBeGreaterThan(0);
 
@@ -164,11 +164,11 @@ describe("a service's process", () => {
       await describeService({ files, config: { create: "loop" } });`;
     const gateway = spawn(process.execPath, ["--input-type=module-typescript", "--eval", starting]);
     onTestFinished(() => void gateway.kill("SIGKILL"));
-    await expect.poll(() => childrenOf(gateway.pid!), { timeout: 20_000 }).toHaveLength(1);
+    await expect.poll(() => childrenOf(gateway.pid!)).toHaveLength(1);
     const [child] = childrenOf(gateway.pid!);
-    await expect.poll(() => processorMs(child!), { timeout: 20_000 }).toBeGreaterThan(1000);
+    await expect.poll(() => processorMs(child!)).toBeGreaterThan(1000);
     gateway.kill("SIGKILL");
-    await expect.poll(() => isAlive(child!), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => isAlive(child!)).toBe(false);
   });
 });
 
