@@ -80,12 +80,15 @@ describe("the documents", () => {
   });
 
   test("name codes that exist", () => {
-    const statuses = new Set(Object.values(errorCatalogue).map(({ status }) => status as string));
-    const clientCodes = read("clients/processing/errors.ts");
-    const variables = /^(?:CMAKE|DT|LD|NODE|ORT|SIGNET|XDG)_/;
+    const codes = [
+      ...Object.keys(errorCatalogue),
+      ...read("clients/processing/errors.ts").match(/[A-Z]+(?:_[A-Z]+)+/g)!,
+    ];
+    const statuses = Object.values(errorCatalogue).map(({ status }) => status as string);
+    // Constants of the system are written in capitals too; what begins like a code of ours is meant as one.
+    const firstWords = new Set(codes.map((code) => code.split("_")[0]!));
     const wrong = findWrong(readCodes, (code) => {
-      const isKnown = code in errorCatalogue || statuses.has(code) || clientCodes.includes(`"${code}"`);
-      return !isKnown && !variables.test(code);
+      return firstWords.has(code.split("_")[0]!) && !codes.includes(code) && !statuses.includes(code);
     });
     expect(wrong).toEqual([]);
   });
