@@ -26,6 +26,8 @@ const LF = 0x0a;
 
 export interface JournalReading {
   readonly state: LedgerState;
+  /** The sequence of the segment's first record. */
+  readonly firstSequence: number;
   /** Length of the verified lines; what follows is a torn write. */
   readonly wholeBytes: number;
   readonly tornBytes: number;
@@ -43,6 +45,7 @@ export function readJournal(path: string, key: KeyObject, anchors: readonly Anch
   // The MAC the chain had at each anchor's sequence; what lies before this segment cannot be compared any more.
   const seen = new Map<number, string>();
   const wanted = new Set(anchors.map((anchor) => anchor.sequence));
+  let firstSequence = 0;
   let start = 0;
   for (let lineNumber = 1; start < bytes.length; lineNumber++) {
     const end = bytes.indexOf(LF, start);
@@ -51,6 +54,7 @@ export function readJournal(path: string, key: KeyObject, anchors: readonly Anch
       if (lineNumber > 1 && isTornWrite(bytes.subarray(start))) break;
       throw new SignetError("LEDGER_TAMPERED", `${path} line ${lineNumber} does not continue the chain`);
     }
+    if (lineNumber === 1) firstSequence = opened.record.s;
     if (opened.record.k === "snapshot") seen.set(opened.record.s - 1, opened.record.p);
     state.apply(opened.record, opened.mac);
     if (wanted.has(state.sequence)) seen.set(state.sequence, state.mac.toString("base64"));
@@ -58,7 +62,7 @@ export function readJournal(path: string, key: KeyObject, anchors: readonly Anch
   }
   if (state.sequence < 0) throw new SignetError("LEDGER_TAMPERED", `${path} is empty`);
   for (const anchor of anchors) verifyAnchor(anchor, state, seen, path);
-  return { state, wholeBytes: start, tornBytes: bytes.length - start };
+  return { state, firstSequence, wholeBytes: start, tornBytes: bytes.length - start };
 }
 
 /**

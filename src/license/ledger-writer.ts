@@ -37,6 +37,8 @@ export class LedgerWriter {
   readonly #options: LedgerWriterOptions;
   readonly #anchors: AnchorFile[] = [];
   #journal: JournalFile;
+  /** Names the present segment in the archive; the same however often closing it was tried. */
+  #firstSequence: number;
   /** Wall minus monotonic clock at the last record of this process. */
   #clockOffsetMs: number;
 
@@ -48,6 +50,7 @@ export class LedgerWriter {
     this.#clockOffsetMs = clock.wallMs() - clock.monotonicMs();
     const { journal } = verified;
     this.state = journal === "missing" ? new LedgerState() : journal.state;
+    this.#firstSequence = journal === "missing" ? 0 : journal.firstSequence;
     this.#journal = this.#attempt(() =>
       journal === "missing" ? this.#begin() : JournalFile.open(files.journal, journal.wholeBytes),
     );
@@ -124,10 +127,11 @@ export class LedgerWriter {
   }
 
   #rotate(): void {
-    const name = `journal-${String(this.state.sequence).padStart(12, "0")}.jsonl`;
+    const name = `journal-${String(this.#firstSequence).padStart(12, "0")}.jsonl`;
     try {
       const { record, line, mac } = this.#seal(this.state.snapshot());
       this.#journal = this.#journal.rotate(line, name);
+      this.#firstSequence = record.s;
       this.state.apply(record, mac);
     } catch {
       return; // the old segment goes on growing, and the next append tries again
