@@ -43,7 +43,9 @@ function expectRefused(desk: LedgerDesk, code: Parameters<typeof expectCode>[1])
   expectCode(() => readLedger(desk.place), code);
   const before = readIfThere(desk.journal);
   expectCode(() => desk.open(), code);
-  expect(readIfThere(desk.journal)).toEqual(before); // the evidence is left as it was
+  const after = readIfThere(desk.journal);
+  // The evidence is left as it was. Not toEqual, which takes minutes for a huge file.
+  expect(before === null ? after === null : after?.equals(before)).toBe(true);
 }
 
 function readIfThere(path: string): Buffer | null {
