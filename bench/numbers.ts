@@ -143,7 +143,7 @@ async function measureRecognition(client: InferenceClient): Promise<void> {
   const sealed = new SealedFiles();
   const seal = (path: string, role: "library" | "dependency" | "model") => {
     const name = path.slice(path.lastIndexOf("/") + 1);
-    return { name, role, fd: sealed.sealUnchecked(path, name, role === "model" ? "data" : "library").fd };
+    return { name, role, fd: sealed.sealUnchecked(path, name).fd };
   };
   process.env.ORT_DISABLE_TELEMETRY = "1";
   const plugin = loadPlugin([seal(libraries.dependencies[0]!, "dependency"), seal(libraries.library, "library")]);

@@ -1,6 +1,14 @@
 import { SignetError } from "../errors.ts";
 import type { RunReply } from "../plugin/index.ts";
-import { datatypeFromOnnx, datatypes, elementCount, type Tensor, type TensorSpec } from "../tensor/index.ts";
+import {
+  countBytesElements,
+  datatypeFromOnnx,
+  datatypes,
+  elementCount,
+  MAX_RANK,
+  type Tensor,
+  type TensorSpec,
+} from "../tensor/index.ts";
 
 /**
  * Turns a service host's answer into tensors, with copies of their bytes. The host has run foreign code and
@@ -16,19 +24,21 @@ export function tensorsFromReply(
 ): Tensor[] {
   if (reply?.ok === false) throw failure(service, reply);
   const nonsense = (what: string) => new SignetError("SERVICE_PROTOCOL", `${service}: ${what}`);
-  if (reply?.ok !== true || !Array.isArray(reply.outputs) || typeof reply.runUs !== "number") {
+  if (reply?.ok !== true || !Array.isArray(reply.outputs) || !(Number.isFinite(reply.runUs) && reply.runUs >= 0)) {
     throw nonsense("sent an answer of unknown shape");
   }
   if (reply.outputs.length !== specs.length) {
     throw nonsense(`expected ${specs.length} outputs, found ${reply.outputs.length}`);
   }
   return specs.map((spec, index) => {
-    const { dtype, shape, offset, bytes } = reply.outputs[index]!;
+    const output = reply.outputs[index];
+    if (!output) throw nonsense(`output ${spec.name} is missing`);
+    const { dtype, shape, offset, bytes } = output;
     if (datatypeFromOnnx(dtype) !== spec.datatype) {
-      throw nonsense(`output ${spec.name}: expected ${spec.datatype}, found datatype number ${dtype}`);
+      throw nonsense(`output ${spec.name}: expected ${spec.datatype}, found datatype number ${show(dtype)}`);
     }
     if (!Array.isArray(shape) || !fits(shape, spec.shape)) {
-      throw nonsense(`output ${spec.name}: expected shape [${spec.shape}], found [${shape}]`);
+      throw nonsense(`output ${spec.name}: expected shape [${spec.shape}], found ${show(shape)}`);
     }
     const inside = Number.isSafeInteger(offset) && Number.isSafeInteger(bytes) && offset >= 0 && bytes >= 0;
     if (!inside || offset + bytes > slot.byteLength) throw nonsense(`output ${spec.name} lies outside its slot`);
@@ -36,9 +46,30 @@ export function tensorsFromReply(
     if (size !== null && elementCount(shape) * size !== bytes) {
       throw nonsense(`output ${spec.name}: shape [${shape}] does not take ${bytes} bytes`);
     }
-    // Copied, because the slot belongs to the next job as soon as this one is answered.
-    return { name: spec.name, datatype: spec.datatype, shape, data: slot.slice(offset, offset + bytes) };
+    // Copied, because the slot belongs to the next job as soon as this one is answered, and read only as a copy,
+    // because the host could still write to it.
+    const data = slot.slice(offset, offset + bytes);
+    if (size === null && countElements(data) !== elementCount(shape)) {
+      throw nonsense(`output ${spec.name}: its bytes are not ${elementCount(shape)} elements`);
+    }
+    return { name: spec.name, datatype: spec.datatype, shape, data };
   });
+}
+
+/** NaN for bytes that are no elements at all. */
+function countElements(data: Uint8Array): number {
+  try {
+    return countBytesElements(data);
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** Words for a value of unknown type, size and depth. */
+function show(value: unknown): string {
+  if (Array.isArray(value))
+    return `[${value.slice(0, MAX_RANK + 1).map((item) => (Array.isArray(item) ? "list" : show(item)))}]`;
+  return typeof value === "number" ? String(value) : typeof value;
 }
 
 function fits(shape: readonly unknown[], spec: readonly number[]): shape is number[] {
@@ -55,7 +86,8 @@ const INVALID_ARGUMENT = 3;
 const DEADLINE_EXCEEDED = 4;
 
 function failure(service: string, reply: Extract<RunReply, { ok: false }>): SignetError {
-  const message = `${service}: ${String(reply.message).slice(0, 2000)}`;
+  const words = typeof reply.message === "string" ? reply.message.slice(0, 2000) : "no reason given";
+  const message = `${service}: ${words}`;
   if (reply.reason === "too-large") return new SignetError("OUTPUT_TOO_LARGE", message);
   if (reply.reason !== "plugin") return new SignetError("SERVICE_PROTOCOL", message);
   switch (reply.status) {
