@@ -1,8 +1,9 @@
-import { fork } from "node:child_process";
+import type { Duplex } from "node:stream";
 import { pluginFactsSchema } from "../plugin/index.ts";
+import { Channel } from "./channel.ts";
 import type { CheckTask, Finding, FindingLevel, FromCheck, ScenarioResult } from "./check-protocol.ts";
-import { serviceHostEnvironment } from "./environment.ts";
 import { FIRST_INHERITED_FD } from "./protocol.ts";
+import { startChild } from "./start-child.ts";
 
 export interface CheckProcessOptions {
   readonly task: CheckTask;
@@ -22,12 +23,12 @@ const MAX_FINDINGS = 1_000;
 
 /** Performs one scenario in a process of its own. Never rejects: whatever the plugin does becomes a finding. */
 export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOptions): Promise<CheckOutcome> {
-  const child = fork(new URL("./host/check.ts", import.meta.url), [], {
-    serialization: "json",
-    env: serviceHostEnvironment(home, 1),
-    cwd: home,
-    execArgv: ["--disable-sigusr1", "--expose-gc"],
-    stdio: ["ignore", "pipe", "pipe", "ipc", ...task.files.map((file) => file.fd)],
+  const child = startChild({
+    program: "check.ts",
+    home,
+    threads: 1,
+    inherited: task.files.map((file) => file.fd),
+    nodeFlags: ["--expose-gc"],
   });
   const findings: Finding[] = [];
   let check = "starting its process";
@@ -48,8 +49,8 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
       lastWords = (lastWords + text).slice(-MAX_TEXT);
     });
   }
-  child.on("message", (message: FromCheck) => {
-    // The plugin lives in that process and may write to the channel too: nothing here trusts its shape.
+  // The plugin lives in that process and may write to the channel too: nothing here trusts its shape.
+  const receive = (message: FromCheck) => {
     if (message?.type === "trying") {
       check = clean(message.check);
       watch();
@@ -59,6 +60,14 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
     } else if (message?.type === "end") {
       result = readResult(message);
     }
+  };
+  const channel = new Channel<CheckTask>(child.stdio[3] as Duplex, {
+    onMessage: (message) => receive(message as FromCheck),
+    onBroken: (what) => {
+      findings.push({ level: "fail", check, found: `its process sent ${what}` });
+      child.kill("SIGKILL");
+    },
+    onEnd: () => {},
   });
   const { promise, resolve } = Promise.withResolvers<CheckOutcome>();
   const end = (how: string) => {
@@ -75,10 +84,7 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
     if (hasHung) end(`did not return within ${tryTimeoutMs / 1000} s`);
     else end(signal ? `the process was ended by ${signal}` : `the process ended with exit status ${code}`);
   });
-  child.send(
-    { ...task, files: task.files.map((file, index) => ({ ...file, fd: FIRST_INHERITED_FD + index })) },
-    () => {}, // if the child is already gone, "close" tells
-  );
+  channel.send({ ...task, files: task.files.map((file, index) => ({ ...file, fd: FIRST_INHERITED_FD + index })) });
   return promise;
 }
 
@@ -92,7 +98,5 @@ function readResult({ isUsable, size, facts }: ScenarioResult): ScenarioResult {
 }
 
 function clean(text: unknown): string {
-  return String(text)
-    .replace(/[\u0000-\u001f\u007f]+/g, " ")
-    .slice(0, MAX_TEXT);
+  return (typeof text === "string" ? text : "no text").replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, MAX_TEXT);
 }

@@ -1,6 +1,6 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 import {
   type InheritedFile,
@@ -12,8 +12,9 @@ import {
   type RunReply,
   type Slots,
 } from "../plugin/index.ts";
-import { serviceHostEnvironment } from "./environment.ts";
+import { Channel } from "./channel.ts";
 import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
+import { startChild } from "./start-child.ts";
 
 export interface HostProcessOptions {
   readonly service: string;
@@ -40,6 +41,8 @@ export interface HostFacts {
 const SILENCE_LIMIT_MS = 10_000;
 const STOP_GRACE_MS = 2_000;
 const MAX_OUTPUT_LINE = 2_000;
+// A process that is gone has closed its end of the channel, unless the plugin left another behind that has it too.
+const LAST_WORDS_MS = 200;
 
 interface Pending {
   readonly resolve: (reply: RunReply) => void;
@@ -57,6 +60,7 @@ export class HostProcess {
   readonly ended: Promise<SignetError | null>;
   readonly #options: HostProcessOptions;
   readonly #child: ChildProcess;
+  readonly #channel: Channel<ToHost>;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #lastHeard = performance.now();
@@ -67,12 +71,11 @@ export class HostProcess {
   constructor(options: HostProcessOptions) {
     this.#options = options;
     const threads = options.slots.count;
-    this.#child = fork(new URL("./host/main.ts", import.meta.url), [], {
-      serialization: "json",
-      env: serviceHostEnvironment(options.home, threads),
-      cwd: options.home,
-      execArgv: ["--disable-sigusr1"],
-      stdio: ["ignore", "pipe", "pipe", "ipc", options.slots.fd, ...options.files.map((file) => file.fd)],
+    this.#child = startChild({
+      program: "main.ts",
+      home: options.home,
+      threads,
+      inherited: [options.slots.fd, ...options.files.map((file) => file.fd)],
     });
     this.#forwardOutput("stdout", this.#child.stdout!);
     this.#forwardOutput("stderr", this.#child.stderr!);
@@ -88,16 +91,22 @@ export class HostProcess {
       () => clearTimeout(startTimer),
       () => clearTimeout(startTimer), // `ended` tells the same story to whoever does not wait for ready
     );
-    this.#child.on("message", (message: FromHost) => {
-      try {
-        this.#receive(message, ready);
-      } catch (error) {
-        this.kill(
-          error instanceof SignetError
-            ? error
-            : new SignetError("SERVICE_PROTOCOL", `${options.service}: unreadable message`, { cause: error }),
-        );
-      }
+    const channelEnd = Promise.withResolvers<void>();
+    this.#channel = new Channel(this.#child.stdio[3] as Duplex, {
+      onMessage: (message) => {
+        try {
+          this.#receive(message as FromHost, ready);
+        } catch (error) {
+          this.kill(error instanceof SignetError ? error : this.#nonsense("an unreadable message"));
+          this.#channel.close(); // nothing that follows is believed
+        }
+      },
+      onBroken: (what) => this.kill(this.#nonsense(what)),
+      onEnd: () => {
+        // Without a channel it can do nothing more. No reason is given: mostly it is gone already, and its exit says why.
+        this.#child.kill("SIGKILL");
+        channelEnd.resolve();
+      },
     });
     const watch = setInterval(() => this.#watch(), BEAT_INTERVAL_MS);
     this.ended = new Promise((resolve) => {
@@ -111,7 +120,13 @@ export class HostProcess {
         resolve(error);
       };
       this.#child.once("error", (error) => end(`could not be started: ${error.message}`));
-      this.#child.once("exit", (code, signal) => end(signal ? `ended by ${signal}` : `ended with exit status ${code}`));
+      this.#child.once("exit", async (code, signal) => {
+        // What it said last may say why it ended, and may still have to be read.
+        const timer = setTimeout(() => this.#channel.close(), LAST_WORDS_MS);
+        await channelEnd.promise;
+        clearTimeout(timer);
+        end(signal ? `ended by ${signal}` : `ended with exit status ${code}`);
+      });
     });
     this.#send({
       type: "start",
@@ -162,8 +177,7 @@ export class HostProcess {
   }
 
   #send(message: ToHost): void {
-    // A send to a process that is just ending fails; its exit event rejects what was pending.
-    this.#child.send(message, () => {});
+    this.#channel.send(message);
   }
 
   #receive(message: FromHost, ready: PromiseWithResolvers<HostFacts>): void {
@@ -174,14 +188,13 @@ export class HostProcess {
         this.#isReady = true;
         break;
       case "failed": {
-        const code: ErrorCode = Object.hasOwn(errorCatalogue, message.code) ? message.code : "SERVICE_START_FAILED";
-        this.#reason ??= new SignetError(code, `${this.#options.service}: ${String(message.message).slice(0, 2000)}`);
+        const code: ErrorCode = isErrorCode(message.code) ? message.code : "SERVICE_START_FAILED";
+        this.#reason ??= new SignetError(code, `${this.#options.service}: ${textOf(message.message)}`);
         break;
       }
       case "done": {
         const pending = this.#pending.get(message.id);
-        if (!pending)
-          throw new SignetError("SERVICE_PROTOCOL", `${this.#options.service}: answered a job it was not given`);
+        if (!pending) throw this.#nonsense("an answer to a job it was not given");
         this.#pending.delete(message.id);
         pending.resolve(message.reply);
         break;
@@ -189,7 +202,7 @@ export class HostProcess {
       case "beat":
         break;
       default:
-        throw new SignetError("SERVICE_PROTOCOL", `${this.#options.service}: sent a message of an unknown type`);
+        throw this.#nonsense("a message of an unknown type");
     }
   }
 
@@ -215,6 +228,10 @@ export class HostProcess {
     }
   }
 
+  #nonsense(what: string): SignetError {
+    return new SignetError("SERVICE_PROTOCOL", `${this.#options.service}: sent ${what}`);
+  }
+
   #crash(what: string): SignetError {
     const code = this.#isReady ? "SERVICE_CRASHED" : "SERVICE_START_FAILED";
     return new SignetError(code, `${this.#options.service}: its process ${what}`);
@@ -236,6 +253,15 @@ export class HostProcess {
       if (rest !== "") this.#options.onOutput(stream, rest);
     });
   }
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === "string" && Object.hasOwn(errorCatalogue, code);
+}
+
+/** What the child says in words, if it is words. */
+function textOf(words: unknown): string {
+  return typeof words === "string" ? words.slice(0, 2000) : "no reason given";
 }
 
 /** Private memory of a process in bytes: without shared slots and sealed files. 0 if it is gone. */

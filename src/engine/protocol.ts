@@ -2,7 +2,7 @@ import type { ErrorCode } from "../errors.ts";
 import type { InheritedFile, InputPlace, RunReply } from "../plugin/index.ts";
 
 /**
- * Everything the gateway and a service host say to each other, as JSON over the child's IPC channel.
+ * Everything the gateway and a service host say to each other, as JSON over the child's channel.
  * Tensor bytes never travel here; they lie in the shared slots.
  */
 
@@ -38,5 +38,5 @@ export type FromHost =
 /** How often a service host says that it is alive. */
 export const BEAT_INTERVAL_MS = 500;
 
-/** The first inherited descriptor: 0 to 2 are the standard streams, 3 is the IPC channel. */
+/** The first inherited descriptor: 0 to 2 are the standard streams, 3 is the channel. */
 export const FIRST_INHERITED_FD = 4;

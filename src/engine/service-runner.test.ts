@@ -32,6 +32,13 @@ describe("what a plugin does to its process", () => {
     ["exit", 42, "SERVICE_CRASHED"],
     ["lie-size", 1, "SERVICE_PROTOCOL"],
     ["lie-shape", 1, "SERVICE_PROTOCOL"],
+    // Taken over, it writes to its channel by itself; the gateway reads that, so none of it may end the gateway.
+    ["say-noise", 1, "SERVICE_PROTOCOL"],
+    ["say-node", 1, "SERVICE_PROTOCOL"],
+    ["say-null", 1, "SERVICE_PROTOCOL"],
+    ["say-nested", 1, "SERVICE_PROTOCOL"],
+    ["say-endless", 100, "SERVICE_PROTOCOL"],
+    ["say-odd", 1, "SERVICE_PROTOCOL"],
   ])("%s(%i) fails that job with %s, and the next one succeeds", async (mode, amount, code) => {
     const { runner } = await useService(faulty, {});
     const neighbor = await useService(identity, {});
@@ -68,6 +75,13 @@ describe("what a plugin does to its process", () => {
   test("an error it reports in words fails the job and leaves the process alone", async () => {
     const { runner, events } = await useService(faulty, {});
     await expect(runner.submit(faultyJob("fail"))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
+    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
+  test("it cannot take away the memory that the gateway shares with it", async () => {
+    const { runner, events } = await useService(faulty, {});
+    await expect(runner.submit(faultyJob("shrink"))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
     expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
     expect(events.filter((event) => event.type === "ended")).toEqual([]);
   });

@@ -15,7 +15,7 @@ export {
 } from "./description.ts";
 export { type ElfFacts, type LibraryFile, loadOrder, readElf, systemLibraries, verifyDependencies } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
-export { dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
+export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
 export {
   PluginProbe,

@@ -21,6 +21,7 @@ const renameat2Call = libc.func(
 );
 const prctlCall = libc.func("int prctl(int option, unsigned long value)");
 const exitCall = libc.func("void _exit(int status)");
+const syscall = libc.func("long syscall(long number, ...)");
 
 const MFD_CLOEXEC = 0x01;
 const MFD_ALLOW_SEALING = 0x02;
@@ -29,6 +30,11 @@ const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE: nothing about the file can change any more. */
 export const ALL_SEALS = 0x0f;
+const F_SEAL_SEAL = 0x01;
+const F_SEAL_SHRINK = 0x02;
+const F_SEAL_GROW = 0x04;
+const SYS_CLOSE_RANGE = 436; // Linux 5.9; called by number because glibc has its name only from 2.34
+const CLOSE_RANGE_CLOEXEC = 0x04; // Linux 5.11
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
@@ -75,6 +81,16 @@ export function addSeals(fd: number): void {
   if (fcntlInt(fd, F_ADD_SEALS, "int", ALL_SEALS) !== 0) throw new SystemCallError("fcntl(F_ADD_SEALS)");
 }
 
+/**
+ * Fixes the size of a memory file; its bytes can still change. Whoever else has it could otherwise cut it off, and
+ * touching what is mapped beyond the end of a file ends a process.
+ */
+export function sealSize(fd: number): void {
+  if (fcntlInt(fd, F_ADD_SEALS, "int", F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) !== 0) {
+    throw new SystemCallError("fcntl(F_ADD_SEALS)");
+  }
+}
+
 /** True if the file is a memory file with every seal set. */
 export function isSealed(fd: number): boolean {
   const seals = fcntlInt(fd, F_GET_SEALS, "int", 0);
@@ -112,6 +128,15 @@ export function viewMemory(address: bigint, bytes: number): Uint8Array {
 /** Copies between addresses that are both known to be mapped; a wrong one ends the process. */
 export function copyMemory(to: bigint, from: bigint, bytes: number): void {
   memcpyCall(to, from, bytes);
+}
+
+/**
+ * No descriptor but the standard streams gets into a program that this process starts, unless it is passed on by
+ * name. Node opens its own that way; those that this process was started with are not. On kernels without the call,
+ * older than 5.11, nothing happens.
+ */
+export function closeOthersOnExec(): void {
+  syscall(SYS_CLOSE_RANGE, "unsigned int", 3, "unsigned int", 0xffff_ffff, "int", CLOSE_RANGE_CLOEXEC);
 }
 
 /** From now on the kernel ends this process when the thread that started it does, whatever it is busy with then. */

@@ -1,5 +1,5 @@
 import { controlOffsets } from "./abi.ts";
-import { createMemoryFile, mapFile, resizeFile, viewMemory } from "./libc.ts";
+import { createMemoryFile, mapFile, resizeFile, sealSize, viewMemory } from "./libc.ts";
 
 const PAGE_BYTES = 4096;
 /** Tensors start on a cache line, which is also the widest alignment vector instructions ask for. */
@@ -42,6 +42,7 @@ export class Slots {
     const rounded = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
     const fd = createMemoryFile("signet-slots");
     resizeFile(fd, count * (PAGE_BYTES + rounded));
+    sealSize(fd);
     return new Slots(fd, count, rounded);
   }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -42,6 +43,23 @@ void leak(int64_t mib) {
   std::memset(block, 0x5a, size);
   static std::atomic<void *> last{nullptr};  // so that the compiler cannot see that nobody will read it
   last = block;
+}
+
+// Writes what no service host would to its channel to the gateway.
+void writeToChannel(const std::string &text) {
+  const int channel = 3;
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t written = write(channel, text.data() + done, text.size() - done);
+    if (written > 0) done += static_cast<size_t>(written);
+    else if (errno == EAGAIN) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    else return;
+  }
+}
+
+// Takes the memory away that the gateway maps too, unless its size is sealed.
+void shrinkSharedMemory() {
+  const int slots = 4;
+  if (ftruncate(slots, 0) != 0) throw signet::Error(SIGNET_UNAVAILABLE, "the size of the slots is sealed");
 }
 
 class Faulty {
@@ -98,6 +116,13 @@ class Faulty {
     if (mode == "wait") return wait(amount, control), true;
     if (mode == "sleep") return std::this_thread::sleep_for(std::chrono::milliseconds(amount)), true;
     if (mode == "leak") return leak(amount), true;
+    if (mode == "shrink") return shrinkSharedMemory(), true;
+    if (mode == "say-noise") return writeToChannel("this is not JSON\n"), true;
+    if (mode == "say-node") return writeToChannel("{\"cmd\":\"NODE_HANDLE_ACK\"}\n"), true;
+    if (mode == "say-null") return writeToChannel("null\n"), true;
+    if (mode == "say-nested") return writeToChannel(std::string(1 << 20, '[') + "\n"), true;
+    if (mode == "say-endless") return writeToChannel(std::string(static_cast<size_t>(amount) << 20, 'x')), true;
+    if (mode == "say-odd") return writeToChannel("{\"type\":\"done\",\"id\":1,\"reply\":{\"ok\":true,\"runUs\":1,\"outputs\":[null]}}\n"), true;
     return false;
   }
 

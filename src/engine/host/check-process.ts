@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
-import type { FindingLevel, FromCheck } from "../check-protocol.ts";
+import { openParentChannel } from "../channel.ts";
+import type { CheckTask, FindingLevel, FromCheck } from "../check-protocol.ts";
 
 /** How a scenario tells what it tries and finds; each try is said first, because it may be the last thing said. */
 export class CheckReport {
@@ -36,9 +37,27 @@ export class CheckReport {
   }
 }
 
+const task = Promise.withResolvers<CheckTask>();
+
+const channel = openParentChannel<FromCheck>({
+  onMessage: (message) => task.resolve(message as CheckTask),
+  onBroken: dieAtOnce,
+  // Whoever asked is gone; a scenario stuck in native code is ended by the parent itself.
+  onEnd: dieAtOnce,
+});
+
+/** What to try. */
+export function receiveTask(): Promise<CheckTask> {
+  return task.promise;
+}
+
 /** Resolves when the message is on its way, which a crash right after can no longer stop. */
 export function tell(message: FromCheck): Promise<void> {
-  return new Promise((resolve) => process.send!(message, () => resolve()));
+  return new Promise((resolve) => channel.send(message, resolve));
+}
+
+function dieAtOnce(): void {
+  process.kill(process.pid, "SIGKILL");
 }
 
 /** Private memory of this process in bytes, after a garbage collection. */

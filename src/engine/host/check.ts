@@ -1,9 +1,17 @@
 import { SignetError } from "../../errors.ts";
-import { exitNow, loadPlugin, openModel, type PluginFacts, PluginProbe, parsePluginFacts } from "../../plugin/index.ts";
+import {
+  dieWithParent,
+  exitNow,
+  loadPlugin,
+  openModel,
+  type PluginFacts,
+  PluginProbe,
+  parsePluginFacts,
+} from "../../plugin/index.ts";
 import type { CheckTask, ScenarioResult } from "../check-protocol.ts";
 import { checkFacts } from "./check-describe.ts";
 import { checkInstance, checkMemory, openInstance } from "./check-instance.ts";
-import { CheckReport, caughtSignals, tell } from "./check-process.ts";
+import { CheckReport, caughtSignals, receiveTask, tell } from "./check-process.ts";
 import { checkRefusal } from "./check-refusal.ts";
 import { checkEmpty, checkRun, checkStop, checkThreads } from "./check-run.ts";
 
@@ -81,16 +89,18 @@ function factsOf(probe: PluginProbe): PluginFacts {
   return parsePluginFacts(probe.describe(null, 1 << 20).json.toString("utf8"));
 }
 
-process.once("message", async (task: CheckTask) => {
-  const report = new CheckReport();
-  let result: Partial<ScenarioResult> = {};
-  try {
-    result = await perform(task, report);
-  } catch (error) {
-    await report.fail((error as Error).message);
-  }
-  await tell({ type: "end", isUsable: false, size: null, facts: null, ...result });
-  exitNow(0);
-});
-// Whoever asked is gone; a scenario stuck in native code is ended by the parent itself.
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+// A scenario that is stuck in native code must not outlive whoever asked for it.
+dieWithParent();
+
+// A check that is interrupted must leave nothing behind, also where the plugin never returns.
+dieWithParent();
+const task = await receiveTask();
+const report = new CheckReport();
+let result: Partial<ScenarioResult> = {};
+try {
+  result = await perform(task, report);
+} catch (error) {
+  await report.fail((error as Error).message);
+}
+await tell({ type: "end", isUsable: false, size: null, facts: null, ...result });
+exitNow(0);

@@ -9,6 +9,7 @@ import {
   parsePluginFacts,
   type RunReply,
 } from "../../plugin/index.ts";
+import { openParentChannel } from "../channel.ts";
 import { BEAT_INTERVAL_MS, type FromHost, type ToHost } from "../protocol.ts";
 import type { WorkerTask } from "./worker.ts";
 
@@ -21,8 +22,19 @@ let plugin: Plugin | undefined;
 let instance: bigint | undefined;
 let pool: Piscina<WorkerTask, RunReply | null> | undefined;
 
+const channel = openParentChannel<FromHost>({
+  onMessage: (message) => receive(message as ToHost),
+  onBroken: dieAtOnce,
+  onEnd: dieAtOnce,
+});
+
 function tell(message: FromHost): void {
-  if (process.connected) process.send!(message);
+  channel.send(message);
+}
+
+// process.exit() would wait for a worker that is stuck in native code, for ever; a signal does not.
+function dieAtOnce(): void {
+  process.kill(process.pid, "SIGKILL");
 }
 
 async function start(message: Extract<ToHost, { type: "start" }>): Promise<void> {
@@ -63,12 +75,12 @@ async function run({ id, slot, inputs, outputsOffset }: Extract<ToHost, { type: 
   tell({ type: "done", id, reply });
 }
 
-process.on("message", (message: ToHost) => {
+function receive(message: ToHost): void {
   switch (message.type) {
     case "start":
       start(message).catch((error) => {
         const { code, message } = error instanceof SignetError ? error : new SignetError("INTERNAL", String(error));
-        process.send!({ type: "failed", code, message } satisfies FromHost, () => exitNow(1));
+        channel.send({ type: "failed", code, message }, () => exitNow(1));
       });
       break;
     case "run":
@@ -78,13 +90,10 @@ process.on("message", (message: ToHost) => {
       if (instance !== undefined) plugin?.destroy(instance);
       exitNow(0);
   }
-});
+}
 
 // A gateway that is killed must leave nothing behind, also where this thread is inside a plugin's create().
 dieWithParent();
 
 // A terminal and systemd signal every process of the server at once; the jobs in here end when the gateway says so.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-
-// process.exit() would wait for a worker that is stuck in native code, for ever; a signal does not.
-process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));

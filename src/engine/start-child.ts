@@ -1,0 +1,29 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { closeOthersOnExec } from "../plugin/index.ts";
+import { serviceHostEnvironment } from "./environment.ts";
+
+export interface ChildOptions {
+  /** A program of host/. */
+  readonly program: "main.ts" | "check.ts";
+  /** An existing directory that becomes the child's HOME and working directory. */
+  readonly home: string;
+  readonly threads: number;
+  /** Descriptors of this process that become FIRST_INHERITED_FD and those that follow. */
+  readonly inherited: readonly number[];
+  readonly nodeFlags?: readonly string[];
+}
+
+/**
+ * Starts a process that will run foreign code. It gets an environment of its own, the channel, and the descriptors
+ * that are named: nothing else, also not what this process was itself started with.
+ */
+export function startChild({ program, home, threads, inherited, nodeFlags = [] }: ChildOptions): ChildProcess {
+  closeOthersOnExec();
+  const file = fileURLToPath(new URL(`./host/${program}`, import.meta.url));
+  return spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, file], {
+    env: serviceHostEnvironment(home, threads),
+    cwd: home,
+    stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],
+  });
+}
