@@ -34,7 +34,9 @@ const serviceFields = {
   startTimeoutMs: durationMs.min(1).describe("How long a plugin may take to load its model, in milliseconds."),
   callTimeoutMs: durationMs
     .min(1)
-    .describe("Deadline of a call where neither the client nor the license sets one, in milliseconds."),
+    .describe(
+      "Deadline of a call where the client sets none, in milliseconds; the job time that the license allows comes on top.",
+    ),
 };
 
 export type ServiceSettings = Readonly<z.infer<z.ZodObject<typeof serviceFields>>>;

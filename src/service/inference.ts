@@ -12,7 +12,7 @@ export interface Service {
   readonly conf: ServiceConf;
   readonly runner: ServiceRunner;
   readonly authorization: SecondAuthorization;
-  /** Deadline of a call where neither the client nor the license sets a limit, ms. */
+  /** Deadline of a call where the client sets none, ms; a licensed job time comes on top. */
   readonly callTimeoutMs: number;
 }
 
@@ -137,9 +137,10 @@ export class Inference {
 
   #limits({ conf, callTimeoutMs }: Service, deadlineMs: number, nowMs: number) {
     const { jobTimeMs } = conf.limits;
-    const isUnlimited = deadlineMs === Number.POSITIVE_INFINITY && jobTimeMs === null;
+    // No call waits for ever: without a deadline of its own it gets time to wait, and time to run as licensed.
+    const allowedMs = nowMs + callTimeoutMs + (jobTimeMs ?? 0);
     return {
-      deadlineMs: isUnlimited ? nowMs + callTimeoutMs : deadlineMs,
+      deadlineMs: deadlineMs === Number.POSITIVE_INFINITY ? allowedMs : deadlineMs,
       runLimitMs: jobTimeMs ?? Number.POSITIVE_INFINITY,
     };
   }
