@@ -14,16 +14,21 @@ export {
   verifyIssuedInTime,
   weaknessOfKey,
 } from "./certificates.ts";
+export { type ClaimedLine, MAC_BYTES, openLine, sealLine, splitLine } from "./chain.ts";
 export { decryptConf, encryptConf, MAX_CONF_BYTES } from "./conf.ts";
 export { verifyConfAgrees } from "./conf-agreement.ts";
 export { createContentSecret, unwrapContentKey, wrapContentKey } from "./content-key.ts";
 export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
+export { DRIFT_NEXT, describeDrift, describePoints } from "./drift.ts";
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
 export { type Ledger, type LedgerOptions, openLedger, type RunLimits } from "./ledger.ts";
+export { type Anchor, AnchorFile, type AnchorReading, readAnchor } from "./ledger-anchor.ts";
+export { compressArchive } from "./ledger-archive.ts";
 export type { LedgerClock } from "./ledger-clock.ts";
+export { JournalFile, SEGMENT_BYTES } from "./ledger-journal.ts";
 export type { RunTicket } from "./ledger-meter.ts";
 export { type LedgerPlace, readLedger } from "./ledger-place.ts";
 export { type LedgerState, verifyClock } from "./ledger-state.ts";
@@ -31,6 +36,7 @@ export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
 export { readSmallFile } from "./read-file.ts";
+export { pluginConfigOf } from "./plugin-config.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
 export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
 export {
@@ -38,14 +44,21 @@ export {
   type ComponentType,
   componentSchema,
   componentTypes,
+  type DeactivationReceipt,
   type Digests,
+  deactivationReceiptSchema,
   digestsSchema,
+  ENTITLEMENTS_KEY,
+  type Entitlements,
+  entitlementsSchema,
   type FileRole,
   fileRoles,
   type HostRequest,
   hostRequestSchema,
   type LedgerHead,
   type License,
+  type LicenseKind,
+  licenseKinds,
   type LicenseConf,
   type LicensedFile,
   type LicensedService,
@@ -59,6 +72,7 @@ export {
   type Platform,
   PRODUCT,
   payloadTypes,
+  pluginConfigSchema,
   platforms,
   type RevocationList,
   revocationListSchema,

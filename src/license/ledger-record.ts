@@ -1,10 +1,8 @@
-import { createHmac, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { z } from "zod";
+import { MAC_BYTES, openLine, sealLine, splitLine } from "./chain.ts";
 
-/**
- * One line of the journal: `JSON TAB base64(HMAC-SHA-256(key, previous mac ‖ JSON)) LF`. Because every MAC covers
- * the one before it, no line can be changed, dropped, added or moved without the key.
- */
+/** What the lines of the journal say; how they hold together is in chain.ts. */
 
 const count = z.int().nonnegative();
 
@@ -52,19 +50,9 @@ type WithoutStamp<R> = R extends unknown ? Omit<R, keyof typeof stamp> : never;
 /** A record before it is given its place in the chain. */
 export type LedgerEntry = WithoutStamp<LedgerRecord>;
 
-export const MAC_BYTES = 32;
-const MAC_TEXT = 44;
-const TAB = 0x09;
-
-export function chainMac(key: KeyObject, previous: Uint8Array, line: Uint8Array): Buffer {
-  return createHmac("sha256", key).update(previous).update(line).digest();
-}
-
 /** The bytes of one journal line and the MAC that the next one continues. */
 export function sealRecord(key: KeyObject, previous: Uint8Array, record: LedgerRecord): { line: Buffer; mac: Buffer } {
-  const json = Buffer.from(JSON.stringify(record));
-  const mac = chainMac(key, previous, json);
-  return { line: Buffer.concat([json, Buffer.from(`\t${mac.toString("base64")}\n`)]), mac };
+  return sealLine(key, previous, record);
 }
 
 /**
@@ -77,22 +65,19 @@ export function openRecord(
   previous: Uint8Array | null,
   line: Buffer,
 ): { record: LedgerRecord; mac: Buffer } | null {
-  const end = line.length - MAC_TEXT - 1;
-  if (end < 2 || line[end] !== TAB) return null;
-  const json = line.subarray(0, end);
-  const claimed = line.toString("latin1", end + 1);
+  const claimed = splitLine(line);
+  if (claimed === null) return null;
   let record: LedgerRecord | undefined;
   let continues = previous;
   if (continues === null) {
-    record = parseRecord(json);
+    record = parseRecord(claimed.json);
     if (record?.k === "genesis") continues = Buffer.alloc(MAC_BYTES);
     else if (record?.k === "snapshot") continues = Buffer.from(record.p, "base64");
     else return null;
   }
-  // Compared as text, so that no second spelling of the same base64 passes. Whoever can time this has the file.
-  const mac = chainMac(key, continues, json);
-  if (mac.toString("base64") !== claimed) return null;
-  record ??= parseRecord(json);
+  const mac = openLine(key, continues, claimed);
+  if (mac === null) return null;
+  record ??= parseRecord(claimed.json);
   return record ? { record, mac } : null;
 }
 

@@ -1,5 +1,6 @@
 import { SignetError } from "../errors.ts";
-import { type LedgerEntry, type LedgerRecord, MAC_BYTES } from "./ledger-record.ts";
+import { MAC_BYTES } from "./chain.ts";
+import type { LedgerEntry, LedgerRecord } from "./ledger-record.ts";
 import type { LedgerHead } from "./schema.ts";
 
 /** How far the wall clock may leap ahead before it is believed only after it has lasted. */
@@ -73,11 +74,11 @@ export class LedgerState {
   }
 
   /** What a host request quotes. These totals only grow, so a vendor can tell a ledger that was set back. */
-  head(licenseId: string): LedgerHead {
+  head(licenseId: string | null): LedgerHead {
     const totals: LedgerHead["totals"] = {};
-    for (const { service, runs, runTimeMs } of this.#accounts.get(licenseId)?.values() ?? [])
+    for (const { service, runs, runTimeMs } of this.#accounts.get(licenseId ?? "")?.values() ?? [])
       totals[service] = { runs, runTimeMs };
-    return { sequence: this.sequence, mac: this.mac.toString("base64"), totals };
+    return { sequence: this.sequence, mac: this.mac.toString("base64"), licenseId, totals };
   }
 
   /** The high-water time carried on by the monotonic clock, which nobody sets. */
