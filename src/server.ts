@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
 import { GrpcServer } from "./grpc/index.ts";
-import type { Ledger } from "./license/index.ts";
+import { DRIFT_NEXT, describeDrift, type Ledger, pluginConfigOf } from "./license/index.ts";
 import {
   type AuthorizedService,
   authorizeFirst,
@@ -64,7 +64,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     const runner = new ServiceRunner({
       name: conf.name,
       files: files.inherited,
-      config: conf.config,
+      config: pluginConfigOf(conf),
       inputs: conf.inputs,
       outputs: conf.outputs,
       concurrency: Math.min(conf.limits.concurrency, MAX_THREADS),
@@ -170,12 +170,8 @@ async function authorize(data: DataDirectory): Promise<FirstAuthorization<Ledger
 function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAuthorization<Ledger>): void {
   const { license, time, fingerprint } = authorized;
   for (const notice of ledger.notices) log.warn({ notice }, "ledger");
-  if (fingerprint.changedTypes.length > 0) {
-    log.warn(
-      { changed: fingerprint.changedTypes },
-      "hardware differs from the license, within its tolerance; renew soon",
-    );
-  }
+  const drift = describeDrift(fingerprint);
+  if (drift !== null) log.warn({ changed: fingerprint.changedTypes, next: DRIFT_NEXT }, drift);
   if (time.phase === "grace")
     log.warn({ daysLeft: time.daysLeft }, "the license has expired and runs in its days of grace");
   log.info(

@@ -30,15 +30,29 @@ const enrolledPerType: Record<ComponentType, number> = {
 /** How many facts of a type are looked at when matching; each costs one scrypt. */
 const CANDIDATES_PER_TYPE = 32;
 
+/** What is left of one enrolled type. */
+export interface MatchedPart {
+  readonly type: ComponentType;
+  readonly enrolled: number;
+  readonly present: number;
+  /** All of its points match, as they do while half of the GPUs are there. */
+  readonly countsInFull: boolean;
+}
+
 export interface FingerprintMatch {
   readonly matchedWeight: number;
   readonly enrolledWeight: number;
   readonly threshold: number;
+  /** Types of which at least this many must match. */
+  readonly minTypes: number;
+  readonly parts: readonly MatchedPart[];
   readonly matchedTypes: readonly ComponentType[];
   /** Enrolled types that do not match now: never values, they are secrets of the host. */
   readonly changedTypes: readonly ComponentType[];
   /** Those of them that this user may not read, so that nobody looks for changed hardware. */
   readonly unreadableTypes: readonly ComponentType[];
+  /** A virtual machine whose system UUID is another one. */
+  readonly isClone: boolean;
   readonly isMatch: boolean;
 }
 
@@ -81,15 +95,26 @@ export async function matchFingerprint(host: License["host"], machine: Machine):
   const matchedTypes = types.filter((type) => matchedWeightOf(type) > 0);
   const matchedWeight = types.reduce((sum, type) => sum + matchedWeightOf(type), 0);
   const changedTypes = types.filter((type) => matchedWeightOf(type) < weightOfType(enrolled, type));
+  // Everything else about a copied virtual machine can be the same; a hypervisor gives the copy another UUID.
+  const isClone = host.platform === "vm" && types.includes("system-uuid") && !matchedTypes.includes("system-uuid");
   return {
     matchedWeight,
     enrolledWeight: weightOf(enrolled),
     threshold: host.threshold,
+    minTypes: host.minTypes,
+    parts: types.map(partOf),
     matchedTypes,
     changedTypes,
     unreadableTypes: changedTypes.filter((type) => machine.unreadable.includes(type)),
-    isMatch: matchedWeight >= host.threshold && matchedTypes.length >= host.minTypes && !isClone(),
+    isClone,
+    isMatch: matchedWeight >= host.threshold && matchedTypes.length >= host.minTypes && !isClone,
   };
+
+  function partOf(type: ComponentType): MatchedPart {
+    const count = (components: readonly Component[]) => components.filter((each) => each.type === type).length;
+    const countsInFull = matchedWeightOf(type) === weightOfType(enrolled, type);
+    return { type, enrolled: count(enrolled), present: count(matched), countsInFull };
+  }
 
   function matchedWeightOf(type: ComponentType): number {
     const mine = matched.filter((component) => component.type === type);
@@ -97,11 +122,6 @@ export async function matchFingerprint(host: License["host"], machine: Machine):
     // GPUs are replaced and added one by one: half of the set stands for the whole.
     const needed = Math.ceil(enrolled.filter((component) => component.type === type).length / 2);
     return mine.length >= needed ? weightOfType(enrolled, type) : 0;
-  }
-
-  // Everything else about a copied virtual machine can be the same; a hypervisor gives the copy another UUID.
-  function isClone(): boolean {
-    return host.platform === "vm" && types.includes("system-uuid") && !matchedTypes.includes("system-uuid");
   }
 }
 

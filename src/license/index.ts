@@ -35,8 +35,8 @@ export { type LedgerState, verifyClock } from "./ledger-state.ts";
 export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
-export { readSmallFile } from "./read-file.ts";
 export { pluginConfigOf } from "./plugin-config.ts";
+export { readSmallFile } from "./read-file.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
 export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
 export {
@@ -57,23 +57,23 @@ export {
   hostRequestSchema,
   type LedgerHead,
   type License,
-  type LicenseKind,
-  licenseKinds,
   type LicenseConf,
   type LicensedFile,
   type LicensedService,
+  type LicenseKind,
   type Limits,
   label,
   ledgerHeadSchema,
   licenseConfSchema,
   licensedFileSchema,
+  licenseKinds,
   licenseSchema,
   limitsSchema,
   type Platform,
   PRODUCT,
   payloadTypes,
-  pluginConfigSchema,
   platforms,
+  pluginConfigSchema,
   type RevocationList,
   revocationListSchema,
   type ServiceConf,

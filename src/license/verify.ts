@@ -4,6 +4,7 @@ import { type TrustedIssuer, verifyChain } from "./certificates.ts";
 import { MAX_CONF_BYTES } from "./conf.ts";
 import { digestsOf, sameDigests } from "./digests.ts";
 import { parseDocument } from "./document.ts";
+import { describeMismatch } from "./drift.ts";
 import { type Envelope, envelopeKinds, parseEnvelope } from "./envelope.ts";
 import { type FingerprintMatch, matchFingerprint } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
@@ -152,16 +153,6 @@ export function verifyConfDigests(license: License, conf: Uint8Array): void {
       "license.conf: size, MD5 or SHA-256 differ from those in license.lic",
     );
   }
-}
-
-function describeMismatch(match: FingerprintMatch): string {
-  const { matchedWeight, enrolledWeight, threshold, changedTypes, unreadableTypes } = match;
-  const unreadable =
-    unreadableTypes.length === 0 ? "" : `; this user may not read ${unreadableTypes.join(", ")}, which root may`;
-  return (
-    `this machine: expected ${threshold} of ${enrolledWeight} points to match, found ${matchedWeight}; ` +
-    `changed: ${changedTypes.join(", ")}${unreadable}`
-  );
 }
 
 function hasRepeats(names: readonly string[]): boolean {

@@ -1,6 +1,7 @@
 import type { DataDirectory } from "../config/index.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import {
+  describeDrift,
   type FingerprintMatch,
   type LedgerState,
   type License,
@@ -56,6 +57,8 @@ export interface LicenseStatus {
   /** null when its time is not now. */
   readonly time: LicenseTime | null;
   readonly hostMatch: FingerprintMatch;
+  /** How the machine differs within its tolerance, in the words of the log; null where it does not. */
+  readonly drift: string | null;
   readonly problems: readonly Problem[];
   readonly services: readonly ServiceStatus[];
 }
@@ -98,7 +101,7 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const services = license.services.map((service) => statusOf(license, service, ledger));
   return {
     ...{ licenseId, sequence, vendor, customer, issuedAt, notBefore, expires, graceDays },
-    ...{ time, hostMatch, problems, services },
+    ...{ time, hostMatch, drift: describeDrift(hostMatch), problems, services },
   };
 }
 

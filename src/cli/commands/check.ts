@@ -80,7 +80,10 @@ async function check(options: CheckOptions): Promise<void> {
       ),
     ].join("\n\n"),
   );
+  const { DRIFT_NEXT, describeDrift } = await import("../../license/index.ts");
   sayWarnings(config, first, tokens.length);
+  const drift = describeDrift(fingerprint);
+  if (drift !== null) say(`${drift}. ${DRIFT_NEXT}`);
 }
 
 function describeService({ conf, files }: AuthorizedService, { authorized, ledger }: FirstAuthorization<LedgerState>) {
@@ -93,11 +96,8 @@ function describeService({ conf, files }: AuthorizedService, { authorized, ledge
 }
 
 /** What would not keep the server from starting, but surprise somebody afterwards. */
-function sayWarnings(config: ServerConfig, { authorized, services }: FirstAuthorization<LedgerState>, tokens: number) {
+function sayWarnings(config: ServerConfig, { services }: FirstAuthorization<LedgerState>, tokens: number) {
   if (tokens === 0) say("Nobody can call yet: make a token with `signet access add --name NAME`.");
-  const { changedTypes } = authorized.fingerprint;
-  if (changedTypes.length > 0)
-    say(`Hardware differs from the license, within its tolerance: ${changedTypes.join(", ")}.`);
   const licensed = new Set(services.map(({ conf }) => conf.name));
   for (const name of Object.keys(config.services)) {
     if (!licensed.has(name)) say(`The configuration has settings for ${name}, which the license does not name.`);

@@ -107,14 +107,14 @@ const marks = { passed: "✓", refused: "✗", "not reached": "·" } as const;
 async function status(options: GlobalOptions): Promise<void> {
   const { readLicenseStatus } = await import("../../service/index.ts");
   const found = await readLicenseStatus(dataDirectory(options.data));
-  printData(found, options, formatStatus);
+  const { DRIFT_NEXT, describePoints } = await import("../../license/index.ts");
+  printData(found, options, (shown) => formatStatus(shown, describePoints(shown.hostMatch)));
+  if (found.drift !== null) say(`${found.drift}. ${DRIFT_NEXT}`);
   for (const { code, message } of found.problems) say(formatError("signet", new SignetError(code, message)));
 }
 
-function formatStatus(status: LicenseStatus): string {
-  const { licenseId, sequence, vendor, customer, hostMatch, services } = status;
-  const { matchedWeight, enrolledWeight, threshold, changedTypes } = hostMatch;
-  const changed = changedTypes.length === 0 ? "" : `; changed: ${changedTypes.join(", ")}`;
+function formatStatus(status: LicenseStatus, hostMatch: string): string {
+  const { licenseId, sequence, vendor, customer, services } = status;
   return [
     formatFields([
       ["license", `${licenseId}, sequence ${sequence}`],
@@ -122,7 +122,7 @@ function formatStatus(status: LicenseStatus): string {
       ["customer", customer],
       ["valid from", status.notBefore],
       ["expires", describeExpiry(status)],
-      ["host match", `${matchedWeight} of ${enrolledWeight} points, ${threshold} needed${changed}`],
+      ["host match", hostMatch],
       [
         "state",
         status.problems.length === 0 ? "good" : `REFUSED: ${status.problems.map(({ code }) => code).join(", ")}`,
