@@ -1,7 +1,7 @@
 import type { SignetError } from "../errors.ts";
 import type { Job, JobResult } from "./job.ts";
 
-const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
+export const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
 
 /** A submitted job on its way through the queue and a slot, with its timers. It is answered once. */
 export class Entry {

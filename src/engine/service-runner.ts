@@ -1,6 +1,6 @@
 import { SignetError } from "../errors.ts";
 import { alignTensor, type InputPlace, Slots } from "../plugin/index.ts";
-import { Entry } from "./entry.ts";
+import { Entry, MAX_TIMER_MS } from "./entry.ts";
 import type { HostFacts, HostProcess } from "./host-process.ts";
 import type { Job, JobResult } from "./job.ts";
 import { tensorsFromReply } from "./output.ts";
@@ -125,7 +125,7 @@ export class ServiceRunner {
     if (this.#running.size === 0) void this.#supervisor.end();
   }
 
-  /** Takes no more jobs, lets those it has end within `drainMs`, then ends the process. */
+  /** Takes no more jobs, lets those it has end within `drainMs` (Infinity for all), then ends the process. */
   async stop(drainMs: number): Promise<void> {
     if (this.state === "stopped") return;
     // Nothing that waits for a process that may never come is waited for.
@@ -134,12 +134,17 @@ export class ServiceRunner {
     if (this.#running.size + this.#queue.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onIdle = resolve;
-      const timer = setTimeout(resolve, drainMs);
+      const timer = setTimeout(resolve, Math.min(drainMs, MAX_TIMER_MS));
       await promise;
       clearTimeout(timer);
     }
     this.#rejectWaiting(this.#cutShortError());
     await this.#supervisor.end(this.#running.size > 0 ? this.#cutShortError() : undefined);
+  }
+
+  /** Gives back the memory it shared with its process. Only after `stop` has ended. */
+  release(): void {
+    this.#slots.release();
   }
 
   /** Ends the process and every job in it at once. */

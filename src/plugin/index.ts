@@ -27,7 +27,14 @@ export {
   type ProbeText,
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
+export { findNvml, type Gpu, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
 export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
 export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
-export { type FileRole, type ServiceFile, type VerifiedFiles, verifyFiles } from "./verified-files.ts";
+export {
+  type FileRole,
+  type ServiceFile,
+  type VerifiedFiles,
+  verifyFiles,
+  verifyFilesAside,
+} from "./verified-files.ts";

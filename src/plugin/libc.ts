@@ -15,6 +15,7 @@ const fcntlInt = libc.func("int fcntl(int fd, int cmd, ...)");
 const flockCall = libc.func("int flock(int fd, int operation)");
 const mmapCall = libc.func("intptr_t mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
 const ftruncateCall = libc.func("int ftruncate(int fd, int64_t length)");
+const fallocateCall = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const memcpyCall = libc.func("void *memcpy(void *to, const void *from, size_t bytes)");
 const renameat2Call = libc.func(
   "int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)",
@@ -38,6 +39,8 @@ const CLOSE_RANGE_CLOEXEC = 0x04; // Linux 5.11
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
 const MAP_PRIVATE = 2;
 const PR_SET_PDEATHSIG = 1;
 const LOCK_EX = 2;
@@ -88,6 +91,13 @@ export function addSeals(fd: number): void {
 export function sealSize(fd: number): void {
   if (fcntlInt(fd, F_ADD_SEALS, "int", F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) !== 0) {
     throw new SystemCallError("fcntl(F_ADD_SEALS)");
+  }
+}
+
+/** Gives the memory of a memory file back; it stays as large and mapped, and reads as zeros. */
+export function emptyMemoryFile(fd: number, bytes: number): void {
+  if (fallocateCall(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bytes) !== 0) {
+    throw new SystemCallError("fallocate");
   }
 }
 

@@ -3,6 +3,7 @@ import {
   appendFileSync,
   closeSync,
   copyFileSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -268,5 +269,37 @@ describe("while a service runs", () => {
       replace(library);
       expect(() => verified.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
     }
+  });
+});
+
+describe("sealed copies that nobody needs any more", () => {
+  test("are closed, the others stay, and what is needed again is sealed again", () => {
+    const files = new SealedFiles();
+    const [first, second] = [useFile(), useFile()];
+    writeFileSync(second.path, Buffer.alloc(1000, "other "));
+    const other = serviceFile(second.path, "model");
+    const kept = files.seal(first.path, first.expected);
+    const dropped = files.seal(second.path, other);
+    files.keepOnly([kept]);
+    expect(readSealed(kept)).toEqual(readFileSync(first.path));
+    expect(() => fstatSync(dropped.fd)).toThrow(expect.objectContaining({ code: "EBADF" }));
+    expect(readSealed(files.seal(second.path, other))).toEqual(readFileSync(second.path));
+  });
+});
+
+describe("files that are watched through their directory", () => {
+  test("are the same after the directory was renamed, and changed after one of them was", () => {
+    const { directory, path, expected } = useFile();
+    const licensed = join(directory, "license");
+    mkdirSync(licensed);
+    renameSync(path, join(licensed, "model.bin"));
+    const files = verifyFiles(licensed, [{ ...expected, name: "model.bin", role: "model" }], new SealedFiles());
+    const fd = openSync(licensed, "r");
+    onTestFinished(() => closeSync(fd));
+    files.watchIn(`/proc/self/fd/${fd}`);
+    renameSync(licensed, join(directory, "license.previous"));
+    files.verifyUnchanged();
+    appendFileSync(join(directory, "license.previous", "model.bin"), "x");
+    expect(() => files.verifyUnchanged()).toThrow(CODE("LIBRARY_CHANGED"));
   });
 });

@@ -24,18 +24,31 @@ export interface SealedFile {
   readonly fd: number;
   readonly size: number;
   readonly sha256: string;
-  /** Where the bytes came from; watched for changes by second authorization. */
+  /** Where the bytes came from, for people. */
   readonly path: string;
+  /** Where second authorization looks for changes: the same file, also after its directory has moved. */
+  readonly watchedPath: string;
   /** The file on disk as it was just before it was read. */
   readonly identity: FileIdentity;
 }
 
 const CHUNK_BYTES = 1 << 20;
 
+/** Work that may pause after every chunk of about 3 ms, so that whoever drives it can let others go first. */
+export type Steps<Result> = Generator<void, Result, void>;
+
+/** Does all of it without a pause. */
+export function runSteps<Result>(steps: Steps<Result>): Result {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
 /**
- * The sealed copies of this process, one per content. A descriptor is never closed once its file may have
- * been loaded: glibc remembers libraries by the path /proc/self/fd/N and would return the old library for
- * a new file that happens to get the same number.
+ * The sealed copies of this process, one per content. In a process that loads libraries a descriptor is never
+ * closed once its file may have been loaded: glibc remembers libraries by the path /proc/self/fd/N and would
+ * return the old library for a new file that happens to get the same number.
  */
 export class SealedFiles {
   readonly #fdBySha256 = new Map<string, number>();
@@ -45,6 +58,11 @@ export class SealedFiles {
    * @throws LIBRARY_MISSING, LIBRARY_NOT_REGULAR, LIBRARY_DIGEST_MISMATCH, LIBRARY_UNSEALABLE
    */
   seal(path: string, expected: ExpectedFile): SealedFile {
+    return runSteps(this.sealInSteps(path, expected));
+  }
+
+  /** The same, chunk by chunk, for a process that serves meanwhile. @throws as `seal` does */
+  *sealInSteps(path: string, expected: ExpectedFile): Steps<SealedFile> {
     const source = openRegularFile(path, expected.name);
     try {
       const stats = fstatSync(source, { bigint: true });
@@ -54,16 +72,16 @@ export class SealedFiles {
       }
       let fd = this.#fdBySha256.get(expected.sha256);
       if (fd === undefined) {
-        fd = copyAndSeal(source, expected);
+        fd = yield* copyAndSeal(source, expected);
         try {
-          compareDigests(path, digestsOfFd(fd, expected.size), expected);
+          compareDigests(path, yield* digestsInSteps(fd, expected.size), expected);
         } catch (error) {
           closeSync(fd); // safe: it was never loaded
           throw error;
         }
         this.#fdBySha256.set(expected.sha256, fd);
       } else {
-        compareDigests(path, digestsOfFd(source, expected.size), expected);
+        compareDigests(path, yield* digestsInSteps(source, expected.size), expected);
       }
       return {
         name: expected.name,
@@ -71,10 +89,24 @@ export class SealedFiles {
         size: expected.size,
         sha256: expected.sha256,
         path,
+        watchedPath: path,
         identity: identityOf(stats),
       };
     } finally {
       closeSync(source);
+    }
+  }
+
+  /**
+   * Gives back the memory of every copy that is not among these. Only for a process that loads no library itself,
+   * and not while anything is being sealed.
+   */
+  keepOnly(files: Iterable<SealedFile>): void {
+    const kept = new Set(Array.from(files, ({ fd }) => fd));
+    for (const [sha256, fd] of this.#fdBySha256) {
+      if (kept.has(fd)) continue;
+      this.#fdBySha256.delete(sha256);
+      closeSync(fd);
     }
   }
 
@@ -118,10 +150,10 @@ function realpath(path: string): string {
  * @throws LIBRARY_CHANGED
  */
 export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): SealedFile {
-  if (isUnchanged(file.path, file.identity)) return file;
+  if (isUnchanged(file.watchedPath, file.identity)) return file;
   let source: number;
   try {
-    source = openRegularFile(file.path, file.name);
+    source = openRegularFile(file.watchedPath, file.name);
   } catch {
     throw new SignetError("LIBRARY_CHANGED", `${file.path} was removed or replaced by something that is not a file`);
   }
@@ -173,7 +205,7 @@ function verifyFitsMemory(name: string, size: number): void {
   );
 }
 
-function copyAndSeal(source: number, expected: ExpectedFile): number {
+function* copyAndSeal(source: number, expected: ExpectedFile): Steps<number> {
   verifyFitsMemory(expected.name, expected.size);
   let fd: number | undefined;
   try {
@@ -186,6 +218,7 @@ function copyAndSeal(source: number, expected: ExpectedFile): number {
       if (read === 0) break;
       for (let written = 0; written < read; ) written += writeSync(fd, chunk, written, read - written);
       copied += read;
+      yield;
     }
     addSeals(fd);
     if (!isSealed(fd)) throw new Error("the kernel did not keep the seals");
@@ -198,7 +231,13 @@ function copyAndSeal(source: number, expected: ExpectedFile): number {
 }
 
 /** MD5 and SHA-256 of the first `size` bytes of a file, hex. About 3 ms per MiB. */
-export function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } {
+export function digestsOfFd(fd: number, size: number): FileDigests {
+  return runSteps(digestsInSteps(fd, size));
+}
+
+type FileDigests = Pick<ExpectedFile, "md5" | "sha256">;
+
+function* digestsInSteps(fd: number, size: number): Steps<FileDigests> {
   const md5 = createHash("md5");
   const sha256 = createHash("sha256");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -209,6 +248,7 @@ export function digestsOfFd(fd: number, size: number): { md5: string; sha256: st
     md5.update(bytes);
     sha256.update(bytes);
     offset += read;
+    yield;
   }
   return { md5: md5.digest("hex"), sha256: sha256.digest("hex") };
 }

@@ -1,5 +1,6 @@
+import { closeSync } from "node:fs";
 import { controlOffsets } from "./abi.ts";
-import { createMemoryFile, mapFile, resizeFile, sealSize, viewMemory } from "./libc.ts";
+import { createMemoryFile, emptyMemoryFile, mapFile, resizeFile, sealSize, viewMemory } from "./libc.ts";
 
 const PAGE_BYTES = 4096;
 /** Tensors start on a cache line, which is also the widest alignment vector instructions ask for. */
@@ -73,6 +74,15 @@ export class Slots {
   /** Asks the running job to stop; the plugin sees the word the next time it looks. */
   requestCancel(slot: number): void {
     Atomics.store(this.#control[slot]!.words, controlOffsets.cancel / 4, 1);
+  }
+
+  /**
+   * Gives the memory back, when no process uses the slots any more. The addresses stay taken, and read as zeros:
+   * a view that somebody still holds must not end this process.
+   */
+  release(): void {
+    emptyMemoryFile(this.fd, this.count * (PAGE_BYTES + this.bytes));
+    closeSync(this.fd);
   }
 
   /** How far the running job says it is, 0 to 1000. */

@@ -1,6 +1,15 @@
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { readElf, verifyDependencies } from "./elf.ts";
-import { type ExpectedFile, readSealed, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
+import {
+  type ExpectedFile,
+  readSealed,
+  runSteps,
+  type SealedFile,
+  type SealedFiles,
+  type Steps,
+  verifyUnchanged,
+} from "./sealed-file.ts";
 
 export type FileRole = "library" | "dependency" | "model";
 
@@ -29,6 +38,21 @@ export class VerifiedFiles {
     return this.#files.reduce((sum, { expected }) => sum + expected.size, 0);
   }
 
+  /** The sealed copies, for SealedFiles.keepOnly. */
+  get sealed(): SealedFile[] {
+    return this.#files.map(({ sealed }) => sealed);
+  }
+
+  /**
+   * From now on `verifyUnchanged` looks into this directory. It is another way to the one they were verified in,
+   * that holds when it is renamed.
+   */
+  watchIn(directory: string): void {
+    for (const file of this.#files) {
+      file.sealed = { ...file.sealed, watchedPath: join(directory, file.expected.name) };
+    }
+  }
+
   /**
    * Second authorization's look at the disk, on every call: about 2 µs a file while nothing changed.
    * @throws LIBRARY_CHANGED
@@ -45,10 +69,32 @@ export class VerifiedFiles {
  *   LIBRARY_UNSEALABLE, PLUGIN_INCOMPATIBLE
  */
 export function verifyFiles(directory: string, files: readonly ServiceFile[], sealedFiles: SealedFiles): VerifiedFiles {
-  const verified = files.map((expected) => ({
-    expected,
-    sealed: sealedFiles.seal(join(directory, expected.name), expected),
-  }));
+  return runSteps(verifyInSteps(directory, files, sealedFiles));
+}
+
+/** The same beside other work, which waits some milliseconds at a time. */
+export async function verifyFilesAside(
+  directory: string,
+  files: readonly ServiceFile[],
+  sealedFiles: SealedFiles,
+): Promise<VerifiedFiles> {
+  const steps = verifyInSteps(directory, files, sealedFiles);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await nextTurn();
+  }
+}
+
+function* verifyInSteps(
+  directory: string,
+  files: readonly ServiceFile[],
+  sealedFiles: SealedFiles,
+): Steps<VerifiedFiles> {
+  const verified: { expected: ServiceFile; sealed: SealedFile }[] = [];
+  for (const expected of files) {
+    verified.push({ expected, sealed: yield* sealedFiles.sealInSteps(join(directory, expected.name), expected) });
+  }
   verifyDependencies(
     verified
       .filter(({ expected }) => expected.role !== "model")
