@@ -178,6 +178,7 @@ function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAu
     {
       licenseId: license.licenseId,
       sequence: license.sequence,
+      kind: license.kind,
       vendor: license.vendor,
       customer: license.customer,
       expires: license.expires,

@@ -82,6 +82,20 @@ static void refusesWrongConfigurations(const signet_plugin *plugin) {
   CHECK(host::Instance(plugin, "{}", {}, SIGNET_DEVICE_CUDA).status == SIGNET_FAILED_PRECONDITION);
 }
 
+static void honorsWhatIsLicensed(const signet_plugin *plugin) {
+  std::vector<uint8_t> data = {1, 2, 3}, buffer(3);
+  for (const char *entitlements : {R"({"maxBytes": 3, "other": "x"})", "{}"}) {
+    const host::Instance instance(plugin, (std::string(R"({"entitlements": )") + entitlements + "}").c_str());
+    std::vector<signet_tensor> outputs = {host::room(buffer)};
+    CHECK(host::run(instance, {host::tensor(SIGNET_UINT8, {3}, data)}, outputs).status == SIGNET_OK);
+  }
+  const host::Instance small(plugin, R"({"shape": [-1], "entitlements": {"maxBytes": 2}})");
+  std::vector<signet_tensor> outputs = {host::room(buffer)};
+  CHECK(host::run(small, {host::tensor(SIGNET_UINT8, {3}, data)}, outputs).status == SIGNET_FAILED_PRECONDITION);
+  for (const char *config : {R"({"entitlements": 1})", R"({"entitlements": {"maxBytes": "2"}})"})
+    CHECK(host::Instance(plugin, config).status == SIGNET_INVALID_ARGUMENT);
+}
+
 static void cutsErrorTextsBetweenCharacters(const signet_plugin *plugin) {
   const signet_create_args args = {sizeof args, 0, 0, 0, "{\"\xc3\xa9\": 1}", nullptr};
   void *handle = nullptr;
@@ -108,6 +122,7 @@ int main(int, char **argv) {
   takesScalarsAndNothing(plugin);
   refusesInputsThatDoNotFit(plugin);
   refusesWrongConfigurations(plugin);
+  honorsWhatIsLicensed(plugin);
   cutsErrorTextsBetweenCharacters(plugin);
   return finish();
 }

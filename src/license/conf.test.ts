@@ -18,6 +18,7 @@ const conf = {
       version: "1",
       files: [{ name: "libdemo.so", role: "library", ...digestsOf(Buffer.from("x")) }],
       config: { nested: { list: [1, "é"] } },
+      entitlements: {},
       parameters: {},
       inputs: [],
       outputs: [{ name: "out", datatype: "FP32", shape: [1] }],
@@ -63,6 +64,7 @@ test("a configuration with an unknown or a wrong field is refused", () => {
     { ...conf, extra: 1 },
     { ...conf, sequence: 0 },
     { ...conf, services: [] },
+    { ...conf, services: [{ ...conf.services[0]!, config: { entitlements: { all: true } } }] },
   ]) {
     expect(() => decryptConf(encryptConf(wrong as LicenseConf, secret), secret)).toThrow(refusal("CONF_INVALID"));
   }

@@ -206,7 +206,7 @@ export class Ledger {
   }
 
   /** Head of the chain, and what has been settled under a license: at most a second old. */
-  head(licenseId: string): LedgerHead {
+  head(licenseId: string | null): LedgerHead {
     return this.#state.head(licenseId);
   }
 

@@ -48,7 +48,7 @@ test("a request says who the host is", () => {
 });
 
 test("a request carries the ledger's head after the first license", async () => {
-  const ledger = { sequence: 9, mac: "AAAA", totals: { demo: { runs: 3, runTimeMs: 40 } } };
+  const ledger = { sequence: 9, mac: "AAAA", licenseId: null, totals: { demo: { runs: 3, runTimeMs: 40 } } };
   const request = await createHostRequest({ hostKey, machine, ledger });
   expect(parseHostRequest(Buffer.from(request)).ledger).toEqual(ledger);
 });

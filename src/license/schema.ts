@@ -14,6 +14,7 @@ export const payloadTypes = {
   license: "application/vnd.signet.license+json;v=1",
   request: "application/vnd.signet.host-request+json;v=1",
   revocation: "application/vnd.signet.revocation-list+json;v=1",
+  receipt: "application/vnd.signet.deactivation-receipt+json;v=1",
 } as const;
 
 const base64 = z.base64();
@@ -68,7 +69,9 @@ const hostKeys = {
 export const ledgerHeadSchema = z.strictObject({
   sequence: count,
   mac: base64,
-  /** What has been charged so far, per service name. */
+  /** The license whose totals these are; null where none is installed. */
+  licenseId: z.uuid().nullable(),
+  /** What has been charged under that license so far, per service name. */
   totals: z.record(label, z.strictObject({ runs: count, runTimeMs: count })),
 });
 export type LedgerHead = z.infer<typeof ledgerHeadSchema>;
@@ -107,6 +110,10 @@ export const limitsSchema = z.strictObject({
 });
 export type Limits = z.infer<typeof limitsSchema>;
 
+/** A trial is a license like any other, but the vendor's register lets a host key have only one. */
+export const licenseKinds = ["full", "trial"] as const;
+export type LicenseKind = (typeof licenseKinds)[number];
+
 export const licensedFileSchema = digestsSchema.extend({ name: label });
 export type LicensedFile = z.infer<typeof licensedFileSchema>;
 
@@ -114,6 +121,7 @@ export const licenseSchema = z.strictObject({
   v: z.literal(1),
   product: z.string().max(64),
   licenseId: z.uuid(),
+  kind: z.enum(licenseKinds),
   /** Grows with every renewal of the same license id; an older one is refused. */
   sequence: z.int().min(1),
   vendor: z.string().min(1).max(200),
@@ -162,6 +170,24 @@ export const revocationListSchema = z.strictObject({
 });
 export type RevocationList = z.infer<typeof revocationListSchema>;
 
+// ── deactivation receipt ─────────────────────────────────────────────────────────────────────────
+
+/** What a host says when it gives a license back for good; signed with the host key inside it. */
+export const deactivationReceiptSchema = z.strictObject({
+  v: z.literal(1),
+  product: z.literal(PRODUCT),
+  receiptId: z.uuid(),
+  createdAt: instant,
+  licenseId: z.uuid(),
+  /** The highest sequence of the license that was used on the host. */
+  sequence: z.int().min(1),
+  /** The host's Ed25519 public key, SPKI DER. */
+  signingKey: base64,
+  /** The ledger right after the record that ended the license there. */
+  ledger: ledgerHeadSchema,
+});
+export type DeactivationReceipt = z.infer<typeof deactivationReceiptSchema>;
+
 // ── license.conf ─────────────────────────────────────────────────────────────────────────────────
 
 export const tensorSpecSchema = z.strictObject({
@@ -173,6 +199,22 @@ export const tensorSpecSchema = z.strictObject({
 export const fileRoles = ["library", "dependency", "model"] as const;
 export type FileRole = (typeof fileRoles)[number];
 
+/** The key of a plugin's configuration under which it finds its entitlements; no vendor's own config may use it. */
+export const ENTITLEMENTS_KEY = "entitlements";
+
+export const entitlementsSchema = z.record(
+  label,
+  z.union([z.boolean(), z.int(), z.string().max(1000)], "expected true, false, a whole number or a text"),
+);
+export type Entitlements = z.infer<typeof entitlementsSchema>;
+
+export const pluginConfigSchema = z
+  .record(z.string(), z.json())
+  .refine(
+    (config) => !Object.hasOwn(config, ENTITLEMENTS_KEY),
+    `${ENTITLEMENTS_KEY}: is reserved for what is licensed`,
+  );
+
 export const serviceConfSchema = z.strictObject({
   name: label,
   version: label,
@@ -182,7 +224,9 @@ export const serviceConfSchema = z.strictObject({
     .min(1)
     .max(256),
   /** Handed to the plugin's create() as JSON. */
-  config: z.record(z.string(), z.json()),
+  config: pluginConfigSchema,
+  /** What the vendor sold beside the service itself; create() gets it with the configuration (see plugin-config.ts). */
+  entitlements: entitlementsSchema,
   /** What a client is told through ModelConfig, for example how to prepare an input. */
   parameters: z.record(z.string().max(64), z.string()),
   /** What requests are checked against before native code sees them; learned from the plugin at issue. */

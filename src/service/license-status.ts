@@ -6,6 +6,7 @@ import {
   type LedgerState,
   type License,
   type LicensedService,
+  type LicenseKind,
   type LicenseTime,
   loadTrustRoots,
   matchFingerprint,
@@ -48,6 +49,7 @@ export interface ServiceStatus {
 export interface LicenseStatus {
   readonly licenseId: string;
   readonly sequence: number;
+  readonly kind: LicenseKind;
   readonly vendor: string;
   readonly customer: string;
   readonly issuedAt: string;
@@ -97,10 +99,10 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const hostMatch =
     (await attempt(() => verifyFingerprint(license, machine))) ?? (await matchFingerprint(license.host, machine));
 
-  const { licenseId, sequence, vendor, customer, issuedAt, notBefore, expires, graceDays } = license;
+  const { licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays } = license;
   const services = license.services.map((service) => statusOf(license, service, ledger));
   return {
-    ...{ licenseId, sequence, vendor, customer, issuedAt, notBefore, expires, graceDays },
+    ...{ licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays },
     ...{ time, hostMatch, drift: describeDrift(hostMatch), problems, services },
   };
 }

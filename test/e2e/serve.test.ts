@@ -39,6 +39,13 @@ describe("a licensed call", () => {
     expect(account).toMatchObject({ service: "identity", runs: 1, leased: 0 });
   });
 
+  test("is held by the plugin to what the license grants beside the service", async () => {
+    const host = await useServer([{ ...identityService, entitlements: { maxBytes: 2, tier: "small" } }]);
+    const client = useClient(host);
+    await expect(client.infer("identity", bytes(1, 2))).resolves.toHaveLength(1);
+    await expect(client.infer("identity", bytes(1, 2, 3))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
+  });
+
   test("leaves a line in the run log", async () => {
     const host = await useServer([identityService]);
     await useClient(host).infer("identity", bytes(1));

@@ -79,7 +79,7 @@ const usedHeader = ["SERVICE", "RUNS", "RUN TIME"];
 function describeLicense(license: License, signature: SignatureFacts, now: Date): string[] {
   const { host, conf } = license;
   return [
-    `A license of ${license.vendor} for ${license.customer}, ${describeSignature(signature)}.`,
+    `A ${license.kind === "trial" ? "TRIAL license" : "license"} of ${license.vendor} for ${license.customer}, ${describeSignature(signature)}.`,
     formatFields([
       ["license", `${license.licenseId}, sequence ${license.sequence}`],
       ["product", license.product],

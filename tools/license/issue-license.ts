@@ -16,6 +16,7 @@ import {
   PRODUCT,
   parseHostRequest,
   parseTrustRoot,
+  pluginConfigOf,
   readConfFile,
   readLicenseFile,
   type ServiceConf,
@@ -114,11 +115,11 @@ async function prepareService(
   await verifyMachine(files, request.host.arch);
   const { instance } = await describeService({
     files: files.map(({ name, role, path }) => ({ name, role, path })),
-    config: service.config,
+    config: pluginConfigOf(service),
   });
-  const { name, version, config, parameters, limits } = service;
+  const { name, version, config, entitlements, parameters, limits } = service;
   const listed = files.map(({ path: _, ...file }: BundleFile) => file);
-  return { name, version, files: listed, config, parameters, ...instance, limits };
+  return { name, version, files: listed, config, entitlements, parameters, ...instance, limits };
 }
 
 function createLicense(
@@ -132,6 +133,7 @@ function createLicense(
     v: 1,
     product: PRODUCT,
     ...number,
+    kind: description.kind,
     vendor: vendor.vendor.name,
     customer: description.customer,
     requestId: request.requestId,

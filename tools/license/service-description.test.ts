@@ -32,6 +32,7 @@ test("paths are relative to the file, durations become milliseconds and what is 
   const { services, ...rest } = await loadServiceDescription(path, now);
   expect(rest).toEqual({
     customer: "Example GmbH",
+    kind: "full",
     graceDays: 14,
     notBefore: "2026-11-21T11:00:00.000Z",
     expires: "2027-11-21T12:00:00.000Z",
@@ -76,6 +77,16 @@ test.each([
   ["both", { customer: "c", license: { validDays: 1, expires: "2030-01-01" }, services: [service] }],
   ["an end before the start", { customer: "c", license: { expires: "2020-01-01" }, services: [service] }],
   ["a date that does not exist", { customer: "c", license: { expires: "2030-02-30" }, services: [service] }],
+  ["an unknown kind", { customer: "c", license: { ...license, kind: "demo" }, services: [service] }],
+  [
+    "a setting of the reserved name",
+    { customer: "c", license, services: [{ ...service, config: { entitlements: {} } }] },
+  ],
+  ["an entitlement that is a list", { customer: "c", license, services: [{ ...service, entitlements: { a: [1] } }] }],
+  [
+    "an entitlement whose name is no label",
+    { customer: "c", license, services: [{ ...service, entitlements: { "a b": 1 } }] },
+  ],
   ["zero days", { customer: "c", license: { validDays: 0 }, services: [service] }],
   ["a run time of zero", { customer: "c", license, services: [{ ...service, limits: { runTime: "0s" } }] }],
   ["a fractional duration", { customer: "c", license, services: [{ ...service, limits: { jobTime: "1.5s" } }] }],

@@ -3,7 +3,15 @@ import { dirname, resolve } from "node:path";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { SignetError } from "../../src/errors.ts";
-import { type Limits, label } from "../../src/license/index.ts";
+import {
+  type Entitlements,
+  entitlementsSchema,
+  type LicenseKind,
+  type Limits,
+  label,
+  licenseKinds,
+  pluginConfigSchema,
+} from "../../src/license/index.ts";
 import { durationSchema } from "./duration.ts";
 
 const MAX_DESCRIPTION_BYTES = 1024 * 1024;
@@ -34,7 +42,8 @@ const service = z.strictObject({
   library: path,
   dependencies: z.array(path).max(64).default([]),
   models: z.array(path).max(64).default([]),
-  config: z.record(z.string(), z.json()).default({}),
+  config: pluginConfigSchema.default({}),
+  entitlements: entitlementsSchema.default({}),
   parameters: z.record(z.string().max(64), parameter).default({}),
   limits: limits.prefault({}),
 });
@@ -43,6 +52,7 @@ const descriptionSchema = z
   .strictObject({
     customer: z.string().min(1).max(200),
     license: z.strictObject({
+      kind: z.enum(licenseKinds).default("full"),
       validDays: z.int().min(1).max(36_500).optional(),
       notBefore: moment.optional(),
       expires: moment.optional(),
@@ -75,12 +85,14 @@ export interface DescribedService {
   readonly dependencies: readonly string[];
   readonly models: readonly string[];
   readonly config: Parsed["services"][number]["config"];
+  readonly entitlements: Entitlements;
   readonly parameters: Readonly<Record<string, string>>;
   readonly limits: Limits;
 }
 
 export interface ServiceDescription {
   readonly customer: string;
+  readonly kind: LicenseKind;
   readonly graceDays: number;
   /** Both given or derived from `validDays`, ISO 8601 in UTC. */
   readonly notBefore: string;
@@ -107,7 +119,8 @@ export async function loadServiceDescription(file: string, now: Date): Promise<S
     throw new SignetError("VENDOR_DESCRIPTION_INVALID", message);
   }
   const services = await Promise.all(parsed.services.map((each) => resolveService(each, folder)));
-  return { customer: parsed.customer, graceDays: parsed.license.graceDays, notBefore, expires, services };
+  const { kind, graceDays } = parsed.license;
+  return { customer: parsed.customer, kind, graceDays, notBefore, expires, services };
 }
 
 function parseDescription(text: string, file: string): Parsed {

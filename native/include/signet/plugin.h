@@ -74,6 +74,13 @@
 #define SIGNET_UINT64 13
 #define SIGNET_BF16 16
 
+/*
+ * A key of config_json that no vendor's own configuration uses: an object of what the license grants beside the
+ * service itself, each true, false, a whole number or a string, as {"maxPixels": 4000000, "export": true}. It comes
+ * from the encrypted license.conf, so nobody on the host can add to it. The key is absent when nothing is granted.
+ */
+#define SIGNET_ENTITLEMENTS_KEY "entitlements"
+
 #define SIGNET_DEVICE_CPU 0
 #define SIGNET_DEVICE_CUDA 1
 
@@ -118,7 +125,7 @@ typedef struct signet_create_args {
   uint32_t device_type;    /* SIGNET_DEVICE_CPU or SIGNET_DEVICE_CUDA */
   int32_t device_index;    /* which one of its type, from 0 */
   uint32_t file_count;
-  const char *config_json; /* a JSON object, NUL-terminated; "{}" when nothing was configured */
+  const char *config_json; /* a JSON object, NUL-terminated; "{}" when there is nothing; see SIGNET_ENTITLEMENTS_KEY */
   const signet_file *files;
 } signet_create_args;
 

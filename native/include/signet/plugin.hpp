@@ -85,11 +85,17 @@ class Control {
   signet_control *raw_;
 };
 
-// What create() is given. `config` is parsed; refuse keys you do not know with onlyKeys().
+// What create() is given. `config` is parsed; refuse keys you do not know with onlyKeys(). `entitlements` is an object
+// of true, false, whole numbers and strings: what the license grants beside the service itself. It is empty where
+// nothing is granted, and never part of `config` here. What is absent was not sold, so refuse rather than guess:
+//
+//   const signet::Json *most = args.entitlements.find("maxPixels");
+//   if (most != nullptr) maxPixels_ = most->asInteger("entitlements.maxPixels", 1, 1 << 30);
 struct CreateArgs {
   uint32_t deviceType;
   int32_t deviceIndex;
   Json config;
+  Json entitlements;
   std::vector<signet_file> files;
 
   void onlyKeys(std::initializer_list<const char *> known) const {
@@ -111,6 +117,20 @@ inline void copyText(const char *text, char *into, uint64_t capacity) {
     while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
   for (uint64_t i = 0; i < length; ++i) into[i] = text[i];
   into[length] = '\0';
+}
+
+// Takes the reserved key out of a configuration; an empty object where it is not there.
+inline Json takeEntitlements(Json &config) {
+  Json taken;
+  taken.kind = Json::Kind::object;
+  for (auto member = config.members.begin(); member != config.members.end(); ++member) {
+    if (member->first != SIGNET_ENTITLEMENTS_KEY) continue;
+    taken = std::move(member->second);
+    config.members.erase(member);
+    break;
+  }
+  if (taken.kind != Json::Kind::object) throw std::invalid_argument("entitlements: expected a JSON object");
+  return taken;
 }
 
 // Runs `body` and turns what it throws into a status and a text.
@@ -204,8 +224,9 @@ struct Table {
     *instance = nullptr;
     return guard(error, errorCapacity, [&] {
       if (args->struct_size < sizeof(signet_create_args)) throw std::invalid_argument("create: the struct is too short");
-      CreateArgs parsed{args->device_type, args->device_index, parseJson(args->config_json), {}};
+      CreateArgs parsed{args->device_type, args->device_index, parseJson(args->config_json), {}, {}};
       if (parsed.config.kind != Json::Kind::object) throw std::invalid_argument("config: expected a JSON object");
+      parsed.entitlements = takeEntitlements(parsed.config);
       parsed.files.assign(args->files, args->files + args->file_count);
       *instance = new Self(parsed);
       return SIGNET_OK;

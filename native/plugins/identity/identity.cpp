@@ -33,6 +33,9 @@ class Identity {
         shape_.push_back(size.asInteger("config.shape", -1, int64_t{1} << 40));
       if (shape_.size() > SIGNET_MAX_RANK) throw std::invalid_argument("config.shape: more than 8 dimensions");
     }
+    // What the license grants: here, how large an input may be. Without it, any size.
+    if (const signet::Json *most = args.entitlements.find("maxBytes"))
+      maxBytes_ = static_cast<uint64_t>(most->asInteger("entitlements.maxBytes", 1, int64_t{1} << 40));
   }
 
   std::vector<signet::TensorSpec> inputs() const { return {{"input", dtype_, shape_}}; }
@@ -40,6 +43,9 @@ class Identity {
 
   void run(const signet::Inputs &inputs, signet::Outputs &outputs, signet::Control &) {
     const signet::Input input = inputs[0];
+    if (input.nbytes() > maxBytes_)
+      throw signet::Error(SIGNET_FAILED_PRECONDITION, "the input has " + std::to_string(input.nbytes()) +
+                                                          " bytes, licensed are " + std::to_string(maxBytes_));
     // place() gives the caller's own buffer whenever the result fits, so this is the only copy.
     void *result = outputs[0].place(input.dtype(), input.shape(), input.rank(), input.nbytes());
     if (input.nbytes() > 0) std::memcpy(result, input.bytes(), input.nbytes());
@@ -48,6 +54,7 @@ class Identity {
  private:
   uint32_t dtype_ = SIGNET_UINT8;
   std::vector<int64_t> shape_ = {-1};
+  uint64_t maxBytes_ = UINT64_MAX;
 };
 
 }  // namespace

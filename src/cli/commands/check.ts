@@ -46,13 +46,13 @@ async function check(options: CheckOptions): Promise<void> {
   for (const directory of written(data, first.services)) await verifyWritable(directory);
 
   const { license, time, fingerprint } = first.authorized;
-  const { licenseId, sequence, vendor, customer, expires, graceDays } = license;
+  const { licenseId, sequence, kind, vendor, customer, expires, graceDays } = license;
   const found = {
     config: file,
     listen: listen.address,
     tls: listen.tls !== null,
     tokens: tokens.length,
-    license: { licenseId, sequence, vendor, customer, expires, graceDays, time },
+    license: { licenseId, sequence, kind, vendor, customer, expires, graceDays, time },
     changedHardware: fingerprint.changedTypes,
     services: first.services.map((service) => describeService(service, first)),
   };
@@ -61,7 +61,7 @@ async function check(options: CheckOptions): Promise<void> {
       formatFields([
         ["listen", `${found.listen}${found.tls ? " with TLS" : " in plaintext"}`],
         ["tokens", found.tokens],
-        ["license", `${licenseId}, sequence ${sequence}`],
+        ["license", `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`],
         ["vendor", vendor],
         ["expires", `${expires}${time.phase === "grace" ? ": EXPIRED, in its days of grace" : ""}`],
       ]),

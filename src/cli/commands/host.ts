@@ -147,7 +147,7 @@ async function readLedgerHead(data: DataDirectory, hostKey: HostKey): Promise<Le
     return ledger.head(license.licenseId);
   } catch (error) {
     say(`The installed license could not be read (${SignetError.from(error).code}), so the request names no services.`);
-    return ledger.head("");
+    return ledger.head(null);
   }
 }
 

@@ -4,6 +4,7 @@ import { SignetError } from "../../errors.ts";
 import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
 import { type DataFormat, formatError, formatFields, formatTable, printData, say } from "../output.ts";
+import { recordCommand } from "../record-command.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
@@ -65,14 +66,19 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
   const { installBundle } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
-  const { first, previous } = await installBundle(data, bundle);
+  const { first, previous } = await installBundle(data, bundle).catch(async (error: unknown) => {
+    const { code, message } = SignetError.from(error);
+    await recordCommand(data, { event: "license.refused", code, detail: { bundle, message } });
+    throw error;
+  });
   const { license, time } = first.authorized;
-  const { licenseId, sequence, vendor, customer, expires, graceDays } = license;
+  const { licenseId, sequence, kind, vendor, customer, expires, graceDays } = license;
   const services = license.services.map(({ name }) => name);
-  const installed = { licenseId, sequence, vendor, customer, expires, graceDays, services, time, previous };
+  const installed = { licenseId, sequence, kind, vendor, customer, expires, graceDays, services, time, previous };
+  await recordCommand(data, { event: "license.installed", detail: { licenseId, sequence, vendor, expires, services } });
   printData(installed, options, () =>
     formatFields([
-      ["license", `${licenseId}, sequence ${sequence}`],
+      ["license", describeNumber({ licenseId, sequence, kind })],
       ["vendor", vendor],
       ["customer", customer],
       ["expires", describeExpiry({ expires, graceDays, time })],
@@ -114,10 +120,10 @@ async function status(options: GlobalOptions): Promise<void> {
 }
 
 function formatStatus(status: LicenseStatus, hostMatch: string): string {
-  const { licenseId, sequence, vendor, customer, services } = status;
+  const { licenseId, sequence, kind, vendor, customer, services } = status;
   return [
     formatFields([
-      ["license", `${licenseId}, sequence ${sequence}`],
+      ["license", describeNumber({ licenseId, sequence, kind })],
       ["vendor", vendor],
       ["customer", customer],
       ["valid from", status.notBefore],
@@ -133,6 +139,10 @@ function formatStatus(status: LicenseStatus, hostMatch: string): string {
       services.map(formatService),
     ),
   ].join("\n\n");
+}
+
+function describeNumber({ licenseId, sequence, kind }: Pick<LicenseStatus, "licenseId" | "sequence" | "kind">): string {
+  return `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`;
 }
 
 function formatService(service: ServiceStatus): string[] {
