@@ -230,6 +230,22 @@ export const errorCatalogue = {
     meaning: "The usage ledger cannot be written, so no run can be charged.",
     next: "Free disk space or repair the data directory's permissions.",
   },
+  AUDIT_MISSING: {
+    ...refused,
+    meaning: "This host has no audit log.",
+    next: "One begins with the first command or server after `signet host request`; if there was one, find out who removed it.",
+  },
+  AUDIT_TAMPERED: {
+    ...refused,
+    meaning: "The audit log is not as it was written: a record was changed, removed, added or moved.",
+    next: "Find out who changed it, and compare it with a copy; the server goes on recording behind the damage.",
+  },
+  AUDIT_UNWRITABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The audit log cannot be written.",
+    next: "Free disk space or repair the data directory's permissions; what was done is done, and not recorded.",
+  },
   LIBRARY_MISSING: {
     ...refused,
     meaning: "A file the license names is not in the bundle.",
@@ -383,6 +399,18 @@ export const errorCatalogue = {
     exit: 1,
     meaning: "The token does not grant this.",
     next: "Ask an administrator for a token with the right role or service.",
+  },
+  RATE_LIMITED: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The caller makes more calls in a second than it was granted.",
+    next: "Wait as long as the trailer retry-after-ms says, or ask an administrator for a higher rate.",
+  },
+  TOO_MANY_CALLS: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The caller has as many calls running as it was granted.",
+    next: "Try again when one of them has ended, or ask an administrator for more.",
   },
   NOT_IMPLEMENTED: {
     status: "UNIMPLEMENTED",

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { checkCommand } from "./commands/check.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     licenseCommand(),
     checkCommand(),
     accessCommand(),
+    auditCommand(),
     serveCommand(),
     inferCommand(),
     pluginCommand(),

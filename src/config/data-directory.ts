@@ -15,9 +15,15 @@ export interface DataDirectory {
   readonly ledgerDir: string;
   /** The ledger's second anchor, away from the ledger so that restoring one directory does not restore both. */
   readonly ledgerAnchorFile: string;
+  /** The audit log. */
+  readonly auditDir: string;
+  /** The audit log's second anchor, away from it like the ledger's. */
+  readonly auditAnchorFile: string;
   readonly accessFile: string;
   readonly configFile: string;
   readonly runLogFile: string;
+  /** Where `signet certs` puts the TLS certificates of this host. */
+  readonly tlsDir: string;
   /** An empty home directory for each service's process. */
   readonly homesDir: string;
 }
@@ -44,9 +50,12 @@ export function dataDirectory(flag?: string, around: Surroundings = surroundings
     revocationDir: join(root, "revocation"),
     ledgerDir: join(root, "ledger"),
     ledgerAnchorFile: join(hostDir, "ledger-anchor.json"),
+    auditDir: join(root, "audit"),
+    auditAnchorFile: join(hostDir, "audit-anchor.json"),
     accessFile: join(root, "access.json"),
     configFile: join(root, "signet.yaml"),
     runLogFile: join(root, "log", "runs.jsonl"),
+    tlsDir: join(root, "tls"),
     homesDir: join(root, "homes"),
   };
 }

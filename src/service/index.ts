@@ -7,6 +7,7 @@ export {
   type FirstAuthorization,
   type LedgerFacts,
 } from "./first-authorization.ts";
+export { auditPlaceOf, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
 export { type InstalledBundle, installBundle } from "./install-bundle.ts";

@@ -19,17 +19,18 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ["errors.ts"],
   license: ["errors.ts", "tensor", "telemetry", "config"],
   plugin: ["errors.ts", "tensor", "telemetry", "config", "license"],
+  audit: ["errors.ts", "tensor", "telemetry", "config", "license"],
   engine: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "tensor", "telemetry", "config"],
-  service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "store"],
-  grpc: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "service"],
-  http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "service"],
+  service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store"],
+  grpc: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
+  http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
   "server.ts": [
-    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "store", "service"],
+    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "service"],
     ...["grpc", "http"],
   ],
   cli: [
-    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "store", "service"],
+    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "service"],
     ...["grpc", "http", "server.ts"],
   ],
 };

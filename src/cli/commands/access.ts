@@ -1,7 +1,9 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { AuditDetail } from "../../audit/index.ts";
 import { dataDirectory } from "../../config/index.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, formatTable, printData, say } from "../output.ts";
+import { recordCommand } from "../record-command.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
@@ -57,7 +59,9 @@ async function add(options: AddOptions): Promise<void> {
   const { addToken } = await import("../../service/index.ts");
   const services: "all" | string[] = options.service ?? "all";
   const grant = { name: options.name, role: options.role, services, expires: options.expires ?? null };
-  const { token, record } = await addToken(dataDirectory(options.data).accessFile, grant);
+  const data = dataDirectory(options.data);
+  const { token, record } = await addToken(data.accessFile, grant);
+  await recordCommand(data, { event: "access.added", detail: detailOf(record) });
   printData({ token: token.reveal(), ...shown(record) }, options, (made) => made.token);
   if (services === "all") say(`The token may use every service as ${record.role}; --service limits it.`);
   say(`Keep it: it is not stored and cannot be shown again. Take it away with \`signet access remove ${record.id}\`.`);
@@ -83,9 +87,15 @@ async function list(options: GlobalOptions): Promise<void> {
 
 async function remove(id: string, options: GlobalOptions): Promise<void> {
   const { removeToken } = await import("../../service/index.ts");
-  const record = await removeToken(dataDirectory(options.data).accessFile, id);
+  const data = dataDirectory(options.data);
+  const record = await removeToken(data.accessFile, id);
+  await recordCommand(data, { event: "access.removed", detail: detailOf(record) });
   printData(shown(record), options, () => "");
   say(`Token ${record.id} (${record.name}) is removed.`);
+}
+
+function detailOf({ id, name, role, services }: TokenRecord): AuditDetail {
+  return { id, name, role, services: services === "all" ? services : [...services] };
 }
 
 function shown({ id, name, role, services, createdAt, expires }: TokenRecord): Omit<TokenRecord, "secretSha256"> {

@@ -3,6 +3,7 @@ import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { TrustRoot } from "../../license/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { recordCommand } from "../record-command.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
@@ -50,6 +51,7 @@ async function add(file: string, options: GlobalOptions): Promise<void> {
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
   const root = shown(await addTrustRoot(data.trustDir, pem));
+  await recordCommand(data, { event: "trust.added", detail: { keyId: root.keyId, vendor: root.vendor } });
   printData(root, options, ({ vendor, keyId, expires }) =>
     formatFields([
       ["vendor", vendor],
@@ -77,7 +79,9 @@ async function list(options: GlobalOptions): Promise<void> {
 
 async function remove(keyId: string, options: GlobalOptions): Promise<void> {
   const { removeTrustRoot } = await import("../../license/index.ts");
-  await removeTrustRoot(dataDirectory(options.data).trustDir, keyId);
+  const data = dataDirectory(options.data);
+  await removeTrustRoot(data.trustDir, keyId);
+  await recordCommand(data, { event: "trust.removed", detail: { keyId } });
   printData({ keyId }, options, () => "");
   say(`The root ${keyId} is no longer pinned.`);
 }
