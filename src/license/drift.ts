@@ -27,6 +27,12 @@ export function describeMismatch(match: FingerprintMatch): string {
   return `this machine is not the licensed one: ${reasons.join("; ")}`;
 }
 
+/** How this machine compares with the licensed one, whichever way it went. */
+export function describeHostMatch(match: FingerprintMatch): string {
+  if (!match.isMatch) return describeMismatch(match);
+  return describeDrift(match) ?? `this machine is the licensed one: ${describePoints(match)}`;
+}
+
 /** `15 of 21 points match, 13 needed` */
 export function describePoints({ matchedWeight, enrolledWeight, threshold }: FingerprintMatch): string {
   return `${matchedWeight} of ${enrolledWeight} points match, ${threshold} needed`;

@@ -20,7 +20,7 @@ export { verifyConfAgrees } from "./conf-agreement.ts";
 export { createContentSecret, unwrapContentKey, wrapContentKey } from "./content-key.ts";
 export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
-export { DRIFT_NEXT, describeDrift, describePoints } from "./drift.ts";
+export { DRIFT_NEXT, describeDrift, describeHostMatch, describePoints } from "./drift.ts";
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
@@ -38,7 +38,14 @@ export { collectWithSysteminformation, crossCheckMachine, type Disagreement } fr
 export { pluginConfigOf } from "./plugin-config.ts";
 export { readSmallFile } from "./read-file.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
-export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
+export {
+  isSameSigner,
+  parseRevocationList,
+  type RevocationNumber,
+  type SignedRevocationList,
+  verifyListsCurrent,
+  verifyNotRevoked,
+} from "./revocation.ts";
 export {
   type Component,
   type ComponentType,
@@ -94,6 +101,7 @@ export {
   verifyFingerprint,
   verifyHostKey,
   verifyIssuer,
+  verifyNotDeactivated,
   verifyProduct,
   verifySequence,
   verifySignature,

@@ -9,7 +9,7 @@ import type { ComponentType, Platform } from "./schema.ts";
  * PATH can be replaced by anybody, the kernel's files cannot. `root` is another file system root, for tests and
  * for a host's file systems mounted into a container.
  */
-export async function readLinuxMachine(root: string): Promise<Machine> {
+export async function readLinuxMachine(root: string, askNvidia?: AskNvidia): Promise<Machine> {
   const source = new Source(root);
   const facts = await Promise.all([
     dmi(source, "system-uuid", "product_uuid", 4),
@@ -18,7 +18,7 @@ export async function readLinuxMachine(root: string): Promise<Machine> {
     cpu(source),
     rootDisks(source),
     networkCards(source),
-    gpus(source),
+    gpus(source, askNvidia),
     machineId(source),
   ]);
   return {
@@ -29,6 +29,9 @@ export async function readLinuxMachine(root: string): Promise<Machine> {
     arch: process.arch,
   };
 }
+
+/** Asks NVIDIA's driver for the UUIDs of its whole GPUs, which the kernel's files do not show in every container. */
+export type AskNvidia = () => Promise<{ readonly uuids: readonly string[]; readonly isForbidden: boolean }>;
 
 /** Reads below one root. Files that are not there are normal; files that may not be read are remembered. */
 class Source {
@@ -161,17 +164,27 @@ async function networkCards(source: Source): Promise<MachineFact[]> {
 }
 
 /** GPUs by the number their maker gave them. A MIG partition has no lasting one; its GPU has. */
-async function gpus(source: Source): Promise<MachineFact[]> {
+async function gpus(source: Source, askNvidia?: AskNvidia): Promise<MachineFact[]> {
   const values: (string | undefined)[] = [];
   for (const slot of await source.list("proc/driver/nvidia/gpus")) {
     const information = (await source.text(`proc/driver/nvidia/gpus/${slot}/information`, "gpu")) ?? "";
     // Question marks until the driver has first opened the GPU.
-    values.push(/^GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$/im.exec(information)?.[1]);
+    values.push(nvidiaUuid(/^GPU UUID:\s*(\S+)\s*$/im.exec(information)?.[1]));
+  }
+  if (askNvidia !== undefined && !values.some((value) => value !== undefined)) {
+    const { uuids, isForbidden } = await askNvidia();
+    values.push(...uuids.map(nvidiaUuid));
+    if (isForbidden) source.unreadable.add("gpu");
   }
   for (const card of (await source.list("sys/class/drm")).filter((name) => /^card[0-9]+$/.test(name))) {
     values.push(await source.text(`sys/class/drm/${card}/device/unique_id`, "gpu"));
   }
   return factsFrom("gpu", 3, values).sort((a, b) => (a.value < b.value ? -1 : 1));
+}
+
+/** Only a whole GPU's: the UUID of a MIG partition changes whenever the GPU is cut anew. */
+function nvidiaUuid(text: string | undefined): string | undefined {
+  return text !== undefined && /^GPU-[0-9a-f-]{36}$/i.test(text) ? text : undefined;
 }
 
 async function machineId(source: Source): Promise<MachineFact[]> {

@@ -9,19 +9,22 @@ import {
   loadTrustRoots,
   openHostKey,
   parseRevocationList,
-  type RevocationList,
+  type RevocationNumber,
   readConfFile,
   readLicenseFile,
-  readMachine,
   type ServiceConf,
+  type SignedRevocationList,
   type TrustRoot,
   verifyClock,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFiles } from "../plugin/index.ts";
+import { readHostMachine } from "./read-host-machine.ts";
 
 /** What the license steps need to know from the ledger, whether it was opened to write or only read. */
 export interface LedgerFacts {
   highestSequence(licenseId: string): number;
+  isDeactivated(licenseId: string): boolean;
+  readonly revocationNumbers: readonly RevocationNumber[];
   readonly highWaterMs: number;
 }
 
@@ -53,7 +56,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   const roots = await loadTrustRoots(data.trustDir);
   const revocationLists = await loadRevocationLists(data.revocationDir, roots);
   const hostKey = await openHostKey(data.hostDir);
-  const machine = await readMachine();
+  const machine = await readHostMachine();
   const ledger = await attempt(() => ledgerOf(hostKey));
 
   const facts = ledger instanceof SignetError ? nothingKnown : ledger;
@@ -62,7 +65,9 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
     confFile,
     roots,
     revocationLists,
+    revocationNumbers: facts.revocationNumbers,
     highestSequence: (licenseId) => facts.highestSequence(licenseId),
+    isDeactivated: (licenseId) => facts.isDeactivated(licenseId),
     now: new Date(Math.max(Date.now(), facts.highWaterMs)),
     hostKey,
     machine,
@@ -82,7 +87,12 @@ async function attempt<T>(open: () => T | Promise<T>): Promise<T | SignetError> 
   }
 }
 
-const nothingKnown: LedgerFacts = { highestSequence: () => 0, highWaterMs: 0 };
+const nothingKnown: LedgerFacts = {
+  highestSequence: () => 0,
+  isDeactivated: () => false,
+  revocationNumbers: [],
+  highWaterMs: 0,
+};
 
 /** Verifies and seals the files of every service. @throws what verifyFiles throws */
 function verifyServices(data: DataDirectory, { conf }: AuthorizedLicense): AuthorizedService[] {
@@ -93,7 +103,10 @@ function verifyServices(data: DataDirectory, { conf }: AuthorizedLicense): Autho
   }));
 }
 
-export async function loadRevocationLists(directory: string, roots: readonly TrustRoot[]): Promise<RevocationList[]> {
+export async function loadRevocationLists(
+  directory: string,
+  roots: readonly TrustRoot[],
+): Promise<SignedRevocationList[]> {
   let names: string[];
   try {
     names = (await readdir(directory)).filter((name) => name.endsWith(".crl")).sort();

@@ -13,4 +13,5 @@ export { Inference, type InferenceCall, type InferenceResult, type Service } fro
 export { type InstalledBundle, installBundle } from "./install-bundle.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
+export { readHostMachine } from "./read-host-machine.ts";
 export { SecondAuthorization } from "./second-authorization.ts";

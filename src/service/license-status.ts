@@ -11,9 +11,10 @@ import {
   loadTrustRoots,
   matchFingerprint,
   openHostKey,
-  readMachine,
   verifyFingerprint,
   verifyHostKey,
+  verifyListsCurrent,
+  verifyNotDeactivated,
   verifyNotRevoked,
   verifySequence,
   verifyTime,
@@ -21,6 +22,7 @@ import {
 import { loadRevocationLists } from "./first-authorization.ts";
 import { readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
+import { readHostMachine } from "./read-host-machine.ts";
 
 /** Why the license would be refused now. */
 export interface Problem {
@@ -75,7 +77,7 @@ export interface LicenseStatus {
 export async function readLicenseStatus(data: DataDirectory): Promise<LicenseStatus> {
   const { license, issuer } = await readInstalledLicense(data);
   const hostKey = await openHostKey(data.hostDir);
-  const machine = await readMachine();
+  const machine = await readHostMachine();
   const problems: Problem[] = [];
   const attempt = async <T>(step: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -90,9 +92,11 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const ledger = await attempt(() => readHostLedger(data, hostKey));
   await attempt(async () => {
     const lists = await loadRevocationLists(data.revocationDir, await loadTrustRoots(data.trustDir));
+    verifyListsCurrent(issuer, lists, ledger?.revocationNumbers ?? []);
     verifyNotRevoked(license, issuer, lists);
   });
   await attempt(() => verifySequence(license, ledger?.highestSequence(license.licenseId) ?? 0));
+  await attempt(() => verifyNotDeactivated(license, ledger?.isDeactivated(license.licenseId) ?? false));
   const now = new Date(Math.max(Date.now(), ledger?.highWaterMs ?? 0));
   const time = await attempt(() => verifyTime(license, now));
   await attempt(() => verifyHostKey(license, hostKey));

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { Command } from "commander";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
-import type { Component, ComponentType, HostKey, LedgerHead } from "../../license/index.ts";
+import type { Component, ComponentType, HostKey, LedgerHead, Machine } from "../../license/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
@@ -47,12 +47,13 @@ Example:
 }
 
 async function request(options: RequestOptions): Promise<void> {
-  const { createFile, createHostRequest, parseHostRequest, readMachine } = await import("../../license/index.ts");
+  const { createFile, createHostRequest, parseHostRequest } = await import("../../license/index.ts");
+  const { readHostMachine } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   await verifyAbsent(options.out);
   warnOtherOwner(data);
   const { hostKey, isNew } = await openOrCreateKey(data);
-  const machine = await readMachine();
+  const machine = await readHostMachine();
   const ledger = await readLedgerHead(data, hostKey);
   const text = await createHostRequest({ hostKey, machine, ledger });
   await createFile(options.out, text, 0o644);
@@ -88,10 +89,14 @@ async function request(options: RequestOptions): Promise<void> {
 }
 
 async function show(options: GlobalOptions): Promise<void> {
-  const { crossCheckMachine, enroll, openHostKey, readMachine } = await import("../../license/index.ts");
+  const { crossCheckMachine, enroll, openHostKey } = await import("../../license/index.ts");
+  const { describeGpus, readGpus } = await import("../../engine/index.ts");
+  const { readHostMachine } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   const hostKey = await openHostKey(data.hostDir).catch(absentAs("HOST_KEY_MISSING", undefined));
-  const machine = await readMachine();
+  const machine = await readHostMachine();
+  const gpus = await readGpus();
+  const licenseMatch = await matchInstalledLicense(data, machine);
   // Nothing is decided by it, so a machine where it fails is still shown.
   const disagreements = await crossCheckMachine(machine).catch(() => null);
   // Through enroll, because that is what a license would count; the hashes are thrown away.
@@ -103,6 +108,12 @@ async function show(options: GlobalOptions): Promise<void> {
     arch: machine.arch,
     ...(await strengthOf(components)),
     unreadable: machine.unreadable,
+    gpus: {
+      driverVersion: gpus.driverVersion,
+      reason: gpus.reason,
+      found: gpus.gpus.map(({ uuid: _, ...told }) => told),
+    },
+    licenseMatch,
     disagreements,
   };
   printData(shown, options, () =>
@@ -111,6 +122,8 @@ async function show(options: GlobalOptions): Promise<void> {
         ["host key id", shown.keyId ?? "none yet; `signet host request` makes it"],
         ["platform", `${shown.platform}, ${shown.os}, ${shown.arch}`],
         ["strength", describeStrength(shown)],
+        ["license", licenseMatch ?? "none is installed"],
+        ["GPUs", describeGpus(gpus)],
         ["cross-check", describeDisagreements(disagreements)],
       ]),
       formatComponents(shown.components),
@@ -118,6 +131,19 @@ async function show(options: GlobalOptions): Promise<void> {
   );
   if (shown.weak) sayWeak();
   sayUnreadable(machine.unreadable);
+}
+
+/** How this machine compares with the installed license; null where there is none that could be read. */
+async function matchInstalledLicense(data: DataDirectory, machine: Machine): Promise<string | null> {
+  const { describeHostMatch, matchFingerprint } = await import("../../license/index.ts");
+  const { readInstalledLicense } = await import("../../service/index.ts");
+  try {
+    const { license } = await readInstalledLicense(data);
+    return describeHostMatch(await matchFingerprint(license.host, machine));
+  } catch (error) {
+    const { code } = SignetError.from(error);
+    return code === "LICENSE_MISSING" ? null : `the installed license could not be read (${code})`;
+  }
 }
 
 /** Before the key is made and a second of hashing; the write itself refuses again. */
