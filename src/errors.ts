@@ -140,6 +140,11 @@ export const errorCatalogue = {
     meaning: "A revocation list is damaged, or not signed by a pinned vendor.",
     next: "Copy it again from your vendor.",
   },
+  REVOCATION_LIST_SUPERSEDED: {
+    ...refused,
+    meaning: "A newer revocation list than those installed was already used on this host.",
+    next: "Install the newest list your vendor sent with `signet trust revocations add FILE`.",
+  },
   LICENSE_REVOKED: {
     ...refused,
     meaning: "The vendor has withdrawn this license.",
@@ -149,6 +154,11 @@ export const errorCatalogue = {
     ...refused,
     meaning: "A newer license has already been used on this host.",
     next: "Install the newest license your vendor sent.",
+  },
+  LICENSE_DEACTIVATED: {
+    ...refused,
+    meaning: "The license was given back on this host and is not accepted here again.",
+    next: "Ask your vendor for a new license.",
   },
   LICENSE_NOT_YET_VALID: {
     ...refused,
@@ -431,7 +441,40 @@ export const errorCatalogue = {
     next: "Please report it with the log lines of the same job id.",
   },
 
+  // Moving and withdrawing licenses
+  RECEIPT_INVALID: {
+    ...refused,
+    meaning: "A deactivation receipt is damaged, or not of the host that the license was issued for.",
+    next: "Make it again on the old host with `signet license deactivate`.",
+  },
+  ALREADY_MOVED: {
+    ...refused,
+    meaning: "The license was already moved to another host.",
+    next: "Renew the license that took its place; `signet-license register show` names it.",
+  },
+  TRIAL_USED: {
+    ...refused,
+    meaning: "The host key has already had its trial.",
+    next: "Issue a full license instead.",
+  },
+  HOST_LEDGER_WENT_BACK: {
+    ...refused,
+    meaning: "The host's usage ledger is behind what an earlier request of that host quoted.",
+    next: "Find out why with the operator; if you accept it, add --accept-rollback with the reason.",
+  },
+
   // The vendor's desk
+  REGISTER_TAMPERED: {
+    ...refused,
+    meaning: "The vendor's register of issued licenses was changed, cut or reordered.",
+    next: "Restore the register from a backup that `signet-license register verify` accepts.",
+  },
+  VENDOR_SIGNER_FAILED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The external signer gave no signature of the vendor's issuer key.",
+    next: "Run the command yourself: bytes on stdin, one base64 signature on stdout; docs/guides/issue-a-license.md shows it.",
+  },
   VENDOR_DESCRIPTION_INVALID: {
     ...usage,
     meaning: "The vendor's service description has an unknown key or a wrong value.",

@@ -160,6 +160,7 @@ async function authorize(data: DataDirectory): Promise<FirstAuthorization<Ledger
     });
     const { license } = first.authorized;
     first.ledger.admit(license.licenseId, license.sequence);
+    first.ledger.admitRevocations(first.revocationLists);
     return first;
   } catch (error) {
     ledger?.close();

@@ -56,7 +56,9 @@ function authorize({ licenseFile, confFile }: Issued, change: Partial<Authorizat
     confFile,
     roots: [vendor.trustRoot],
     revocationLists: [],
+    revocationNumbers: [],
     highestSequence: () => 0,
+    isDeactivated: () => false,
     now: issuedAt,
     hostKey,
     machine,
@@ -233,10 +235,17 @@ test("a license for another product is refused", async () => {
 
 test("a revoked license and an old sequence are refused", async () => {
   const list = { v: 1 as const, product: "signet" as const, number: 1, issuedAt: issuedAt.toISOString(), issuers: [] };
-  const revocationLists = [{ ...list, licenses: [issued.license.licenseId] }];
+  const { keyId } = vendor.trustRoot;
+  const signed = { ...list, rootKeyId: keyId, signerKeyId: keyId };
+  const revocationLists = [{ ...signed, licenses: [issued.license.licenseId] }];
   await expect(authorize(issued, { revocationLists })).rejects.toThrow(refusal("LICENSE_REVOKED"));
   const highestSequence = (id: string) => (id === issued.license.licenseId ? 2 : 0);
   await expect(authorize(issued, { highestSequence })).rejects.toThrow(refusal("LICENSE_SUPERSEDED"));
+  const isDeactivated = (id: string) => id === issued.license.licenseId;
+  await expect(authorize(issued, { isDeactivated })).rejects.toThrow(refusal("LICENSE_DEACTIVATED"));
+  const revocationNumbers = [{ ...signed, number: 2 }];
+  const older = { revocationNumbers, revocationLists: [{ ...signed, licenses: [] }] };
+  await expect(authorize(issued, older)).rejects.toThrow(refusal("REVOCATION_LIST_SUPERSEDED"));
 });
 
 test("an expired license is refused", async () => {

@@ -5,8 +5,13 @@ import { unwrapContentKey } from "./content-key.ts";
 import type { FingerprintMatch } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
 import type { Machine } from "./machine-fact.ts";
-import { verifyNotRevoked } from "./revocation.ts";
-import type { License, LicenseConf, RevocationList } from "./schema.ts";
+import {
+  type RevocationNumber,
+  type SignedRevocationList,
+  verifyListsCurrent,
+  verifyNotRevoked,
+} from "./revocation.ts";
+import type { License, LicenseConf } from "./schema.ts";
 import type { TrustRoot } from "./trust-root.ts";
 import {
   type LicenseTime,
@@ -16,6 +21,7 @@ import {
   verifyFingerprint,
   verifyHostKey,
   verifyIssuer,
+  verifyNotDeactivated,
   verifyProduct,
   verifySequence,
   verifySignature,
@@ -44,9 +50,13 @@ export interface AuthorizationInput {
   /** The bytes of license.conf. */
   readonly confFile: Uint8Array;
   readonly roots: readonly TrustRoot[];
-  readonly revocationLists: readonly RevocationList[];
+  readonly revocationLists: readonly SignedRevocationList[];
+  /** The lists that this host has honored before. The ledger knows. */
+  readonly revocationNumbers: readonly RevocationNumber[];
   /** The highest sequence this host has used of a license id; 0 for none. The ledger knows. */
   highestSequence(licenseId: string): number;
+  /** Whether this host has given a license back. The ledger knows. */
+  isDeactivated(licenseId: string): boolean;
   /** The later of the wall clock and the ledger's high-water mark. */
   readonly now: Date;
   readonly hostKey: HostKey;
@@ -65,8 +75,10 @@ declare const authorized: unique symbol;
 /** First authorization up to the two license files; the ledger and the libraries come after it. */
 export async function authorizeLicense(input: AuthorizationInput): Promise<AuthorizedLicense> {
   const { license, issuer } = verifySignedLicense(input.licenseFile, input.roots);
+  verifyListsCurrent(issuer, input.revocationLists, input.revocationNumbers);
   verifyNotRevoked(license, issuer, input.revocationLists);
   verifySequence(license, input.highestSequence(license.licenseId));
+  verifyNotDeactivated(license, input.isDeactivated(license.licenseId));
   const time = verifyTime(license, input.now);
   verifyHostKey(license, input.hostKey);
   const fingerprint = await verifyFingerprint(license, input.machine);

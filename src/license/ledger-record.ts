@@ -13,6 +13,10 @@ const account = { l: z.string().min(1).max(128), v: z.string().min(1).max(128) }
 /** r runs moved from leased to settled, d run time settled in ms, f runs in flight at that moment. */
 const settlement = { r: count, d: count, f: count };
 
+const keyId = z.string().regex(/^[0-9a-f]{64}$/);
+/** Of the lists that vendor `r` has signed with the key `i`, none below number `n` is enough any more. */
+const revocations = { r: keyId, i: keyId, n: count };
+
 const suspectSchema = z.strictObject({ t: z.int(), m: count, b: z.string().max(16) });
 
 export const ledgerRecordSchema = z.discriminatedUnion("k", [
@@ -22,6 +26,10 @@ export const ledgerRecordSchema = z.discriminatedUnion("k", [
   z.strictObject({ ...stamp, k: z.literal("boot"), cut: count, anchors: count }),
   /** License `l` was used with sequence `q`: from now on nothing lower is accepted. */
   z.strictObject({ ...stamp, k: z.literal("license"), l: account.l, q: count }),
+  /** License `l` was given back: from now on no sequence of it is accepted. */
+  z.strictObject({ ...stamp, k: z.literal("deactivate"), l: account.l }),
+  /** A revocation list was honored. */
+  z.strictObject({ ...stamp, k: z.literal("revocations"), ...revocations }),
   /** After a settlement, `n` runs are debited in advance; at most `c` of them run at the same time. */
   z.strictObject({ ...stamp, k: z.literal("lease"), ...account, ...settlement, n: count, c: count }),
   /** A settlement; `x` leased runs that were not used are given back. */
@@ -41,6 +49,8 @@ export const ledgerRecordSchema = z.discriminatedUnion("k", [
     high: z.int(),
     suspect: suspectSchema.nullable(),
     ratchets: z.record(z.string(), count),
+    deactivated: z.array(account.l),
+    revocations: z.array(z.strictObject(revocations)),
     accounts: z.array(z.strictObject({ ...account, runs: count, runTimeMs: count, leased: count, c: count, f: count })),
   }),
 ]);

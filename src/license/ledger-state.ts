@@ -1,6 +1,7 @@
 import { SignetError } from "../errors.ts";
 import { MAC_BYTES } from "./chain.ts";
 import type { LedgerEntry, LedgerRecord } from "./ledger-record.ts";
+import type { RevocationNumber } from "./revocation.ts";
 import type { LedgerHead } from "./schema.ts";
 
 /** How far the wall clock may leap ahead before it is believed only after it has lasted. */
@@ -38,11 +39,24 @@ export class LedgerState {
   bootId = "";
   #leap: { t: number; m: number; b: string } | null = null;
   readonly #ratchets = new Map<string, number>();
+  readonly #deactivated = new Set<string>();
+  /** By root and signer. */
+  readonly #revocations = new Map<string, RevocationNumber>();
   readonly #accounts = new Map<string, Map<string, Account>>();
 
   /** The highest sequence of a license that was ever used, 0 if none was. */
   highestSequence(licenseId: string): number {
     return this.#ratchets.get(licenseId) ?? 0;
+  }
+
+  /** Whether a license was given back here, for good. */
+  isDeactivated(licenseId: string): boolean {
+    return this.#deactivated.has(licenseId);
+  }
+
+  /** The newest revocation list of each signer that was ever honored here. */
+  get revocationNumbers(): readonly RevocationNumber[] {
+    return [...this.#revocations.values()];
   }
 
   /** The account of a service, opened with zeros when there is none. */
@@ -103,6 +117,16 @@ export class LedgerState {
       case "license":
         this.#ratchets.set(record.l, Math.max(record.q, this.highestSequence(record.l)));
         break;
+      case "deactivate":
+        this.#deactivated.add(record.l);
+        break;
+      case "revocations":
+        this.#revocations.set(`${record.r} ${record.i}`, {
+          rootKeyId: record.r,
+          signerKeyId: record.i,
+          number: record.n,
+        });
+        break;
       case "lease": {
         const account = this.#settle(record);
         account.leased += record.n;
@@ -147,6 +171,8 @@ export class LedgerState {
     this.highWaterMs = record.high;
     this.#leap = record.suspect;
     for (const [licenseId, sequence] of Object.entries(record.ratchets)) this.#ratchets.set(licenseId, sequence);
+    for (const licenseId of record.deactivated) this.#deactivated.add(licenseId);
+    for (const entry of record.revocations) this.#apply({ ...record, k: "revocations", ...entry });
     for (const { l, v, c, f, ...rest } of record.accounts)
       Object.assign(this.account(l, v), { ...rest, concurrency: c, inFlight: f });
   }
@@ -182,6 +208,8 @@ export class LedgerState {
       high: this.highWaterMs,
       suspect: this.#leap,
       ratchets: Object.fromEntries(this.#ratchets),
+      deactivated: [...this.#deactivated],
+      revocations: this.revocationNumbers.map(({ rootKeyId: r, signerKeyId: i, number: n }) => ({ r, i, n })),
       accounts: [...this.accounts()].map(({ licenseId: l, service: v, concurrency: c, inFlight: f, ...rest }) => ({
         l,
         v,

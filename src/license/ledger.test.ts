@@ -295,4 +295,28 @@ describe("licenses", () => {
     expectCode(() => again.admit("lic", 2), "LICENSE_SUPERSEDED");
     expect([again.highestSequence("lic"), again.highestSequence("unknown")]).toEqual([3, 0]);
   });
+
+  test("a license that was given back stays given back, and revocation lists only grow", async () => {
+    const desk = useLedgerDesk();
+    const ledger = desk.open({ segmentBytes: 1000 });
+    const [rootKeyId, signerKeyId] = ["a".repeat(64), "b".repeat(64)];
+    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 2 }]);
+    ledger.deactivate("lic");
+    const { sequence } = ledger.head("lic");
+    ledger.deactivate("lic");
+    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 1 }]);
+    expect(ledger.head("lic").sequence).toBe(sequence);
+    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 3 }]);
+    // Beyond a change of segments, whose first record must say it again.
+    for (let run = 0; run < 50; run++) {
+      ledger.settle(ledger.debit("other", "svc", noLimits));
+      ledger.beat();
+      desk.clock.advance(2000);
+    }
+    await ledger.archiving;
+    ledger.close();
+    const again = readLedger(desk.place);
+    expect([again.isDeactivated("lic"), again.isDeactivated("other")]).toEqual([true, false]);
+    expect(again.revocationNumbers).toEqual([{ rootKeyId, signerKeyId, number: 3 }]);
+  });
 });

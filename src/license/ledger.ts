@@ -7,6 +7,7 @@ import { type LedgerFiles, type LedgerPlace, ledgerFiles, type VerifiedLedger, v
 import type { LedgerEntry } from "./ledger-record.ts";
 import { type LedgerState, verifyClock } from "./ledger-state.ts";
 import { LedgerWriter } from "./ledger-writer.ts";
+import { isSameSigner, type RevocationNumber } from "./revocation.ts";
 import type { LedgerHead, Limits } from "./schema.ts";
 
 /** How often activity is settled; also what a run in flight is charged for the unknown moment of a crash. */
@@ -136,6 +137,43 @@ export class Ledger {
   /** The highest sequence of a license that was ever used here, 0 if none was. */
   highestSequence(licenseId: string): number {
     return this.#state.highestSequence(licenseId);
+  }
+
+  /** Whether a license was given back here, for good. */
+  isDeactivated(licenseId: string): boolean {
+    return this.#state.isDeactivated(licenseId);
+  }
+
+  /**
+   * Gives a license back: no sequence of it is accepted here any more. A second time changes nothing.
+   *
+   * @throws LEDGER_UNWRITABLE
+   */
+  deactivate(licenseId: string): void {
+    if (this.isDeactivated(licenseId)) return;
+    this.#writer.append([{ k: "deactivate", l: licenseId }]);
+    this.#writer.syncAnchors();
+  }
+
+  /** The newest revocation list of each signer that was ever honored here. */
+  get revocationNumbers(): readonly RevocationNumber[] {
+    return this.#state.revocationNumbers;
+  }
+
+  /**
+   * Remembers which revocation lists are honored; from now on an older one, or none, is not enough.
+   *
+   * @throws LEDGER_UNWRITABLE
+   */
+  admitRevocations(lists: readonly RevocationNumber[]): void {
+    const known = this.revocationNumbers;
+    const newer = lists.filter((list) => !known.some((seen) => isSameSigner(seen, list) && seen.number >= list.number));
+    if (newer.length === 0) return;
+    const entries = newer.map(
+      ({ rootKeyId: r, signerKeyId: i, number: n }) => ({ k: "revocations", r, i, n }) as const,
+    );
+    this.#writer.append(entries);
+    this.#writer.syncAnchors();
   }
 
   /**

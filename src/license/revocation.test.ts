@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { verifyChain } from "./certificates.ts";
 import { envelopeKinds } from "./envelope.ts";
-import { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
+import { parseRevocationList, verifyListsCurrent, verifyNotRevoked } from "./revocation.ts";
 import type { License, RevocationList } from "./schema.ts";
 import { signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";
@@ -25,6 +25,13 @@ const listOf = (change: Partial<RevocationList> = {}): RevocationList => ({
   ...change,
 });
 
+const { keyId: rootKeyId } = vendor.trustRoot;
+const signedBy = (signerKeyId: string, change: Partial<RevocationList> = {}) => ({
+  ...listOf(change),
+  rootKeyId,
+  signerKeyId,
+});
+
 function signList(list: unknown, { key, certificate }: Authority, kind = envelopeKinds.revocation as object): Buffer {
   const certificates = certificate.ca ? [] : [certificate];
   const payload = Buffer.from(formatJson(list));
@@ -35,24 +42,46 @@ function signList(list: unknown, { key, certificate }: Authority, kind = envelop
 
 test("a list signed by the root or by an issuer is read", () => {
   const list = listOf({ licenses: [license.licenseId] });
-  expect(parseRevocationList(signList(list, vendor.root), roots)).toEqual(list);
-  expect(parseRevocationList(signList(list, vendor.issuer), roots)).toEqual(list);
+  const byRoot = { ...list, rootKeyId, signerKeyId: rootKeyId };
+  expect(parseRevocationList(signList(list, vendor.root), roots)).toEqual(byRoot);
+  const byIssuer = { ...list, rootKeyId, signerKeyId: issuer.keyId };
+  expect(parseRevocationList(signList(list, vendor.issuer), roots)).toEqual(byIssuer);
 });
 
 test("a license on any list is refused, another is not", () => {
-  const lists = [listOf(), listOf({ licenses: [license.licenseId] })];
+  const lists = [signedBy(rootKeyId), signedBy(rootKeyId, { licenses: [license.licenseId] })];
   expect(() => verifyNotRevoked(license, issuer, lists)).toThrow(revoked);
   expect(() => verifyNotRevoked({ ...license, licenseId: randomUUID() }, issuer, lists)).not.toThrow();
   expect(() => verifyNotRevoked(license, issuer, [])).not.toThrow();
 });
 
 test("everything a withdrawn issuer signed is refused", () => {
-  expect(() => verifyNotRevoked(license, issuer, [listOf({ issuers: [issuer.keyId] })])).toThrow(revoked);
+  expect(() => verifyNotRevoked(license, issuer, [signedBy(rootKeyId, { issuers: [issuer.keyId] })])).toThrow(revoked);
+});
+
+test("another vendor's list stops nothing here", () => {
+  const list = { ...signedBy(rootKeyId, { licenses: [license.licenseId], issuers: [issuer.keyId] }) };
+  expect(() => verifyNotRevoked(license, issuer, [{ ...list, rootKeyId: "f".repeat(64) }])).not.toThrow();
+});
+
+test("a list that was honored before must still be there, or a newer one of the same signer", () => {
+  const superseded = expect.objectContaining({ code: "REVOCATION_LIST_SUPERSEDED" });
+  const honored = [signedBy(rootKeyId, { number: 4 }), signedBy(issuer.keyId, { number: 2 })];
+  const verify = (lists: typeof honored) => () => verifyListsCurrent(issuer, lists, honored);
+  expect(verify(honored)).not.toThrow();
+  expect(verify([signedBy(rootKeyId, { number: 9 }), honored[1]!])).not.toThrow();
+  expect(verify([])).toThrow(superseded);
+  expect(verify([honored[0]!])).toThrow(superseded);
+  expect(verify([signedBy(rootKeyId, { number: 3 }), honored[1]!])).toThrow(superseded);
+  // A list of another signer is no substitute, however high its number: a thief of one key could sign any.
+  expect(verify([honored[0]!, signedBy(rootKeyId, { number: 99 })])).toThrow(superseded);
+  const elsewhere = honored.map((list) => ({ ...list, rootKeyId: "f".repeat(64) }));
+  expect(() => verifyListsCurrent(issuer, [], elsewhere)).not.toThrow();
 });
 
 test("only the root withdraws issuers", () => {
   const list = listOf({ issuers: ["0".repeat(64)] });
-  expect(parseRevocationList(signList(list, vendor.root), roots)).toEqual(list);
+  expect(parseRevocationList(signList(list, vendor.root), roots)).toMatchObject(list);
   expect(() => parseRevocationList(signList(list, vendor.issuer), roots)).toThrow(invalid);
 });
 

@@ -5,6 +5,7 @@ import { MAX_CONF_BYTES } from "./conf.ts";
 import { digestsOf, sameDigests } from "./digests.ts";
 import { parseDocument } from "./document.ts";
 import { describeMismatch } from "./drift.ts";
+import { isOver, type LicenseTime, licenseTimeAt } from "./enforcement.ts";
 import { type Envelope, envelopeKinds, parseEnvelope } from "./envelope.ts";
 import { type FingerprintMatch, matchFingerprint } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
@@ -98,11 +99,11 @@ export function verifySequence(license: License, highestSeen: number): void {
   }
 }
 
-export interface LicenseTime {
-  /** In grace everything still runs, with warnings. */
-  readonly phase: "valid" | "grace";
-  /** Whole days until the phase ends, rounded down. */
-  readonly daysLeft: number;
+/** @param isDeactivated whether this host has given the license back, for good. */
+export function verifyNotDeactivated(license: License, isDeactivated: boolean): void {
+  if (isDeactivated) {
+    throw new SignetError("LICENSE_DEACTIVATED", `license ${license.licenseId}: was given back on this host`);
+  }
 }
 
 /** @param now the later of the wall clock and the ledger's high-water mark. */
@@ -120,17 +121,14 @@ export function verifyTime(license: License, now: Date): LicenseTime {
       `license.lic: starts ${license.notBefore}, the clock shows ${now.toISOString()}`,
     );
   }
-  const expiresMs = Date.parse(license.expires);
-  const graceEndsMs = expiresMs + license.graceDays * DAY_MS;
-  if (nowMs >= graceEndsMs) {
+  const time = licenseTimeAt(nowMs, Date.parse(license.expires), license.graceDays);
+  if (isOver(time, license.enforcement)) {
     throw new SignetError(
       "LICENSE_EXPIRED",
       `license.lic: expired ${license.expires} with ${license.graceDays} days of grace, the clock shows ${now.toISOString()}`,
     );
   }
-  const phase = nowMs < expiresMs ? "valid" : "grace";
-  const endsMs = phase === "valid" ? expiresMs : graceEndsMs;
-  return { phase, daysLeft: Math.floor((endsMs - nowMs) / DAY_MS) };
+  return time;
 }
 
 export function verifyHostKey(license: License, hostKey: HostKey): void {

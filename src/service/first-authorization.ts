@@ -39,6 +39,8 @@ export interface FirstAuthorization<Ledger extends LedgerFacts> {
   readonly authorized: AuthorizedLicense;
   readonly hostKey: HostKey;
   readonly ledger: Ledger;
+  /** Every list that is honored here, whichever pinned vendor it is of. */
+  readonly revocationLists: readonly SignedRevocationList[];
   readonly services: readonly AuthorizedService[];
 }
 
@@ -75,7 +77,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   if (ledger instanceof SignetError) throw ledger;
   verifyClock(Date.now(), ledger.highWaterMs);
   const services = verifyServices(data, authorized);
-  return { authorized, hostKey, ledger, services };
+  return { authorized, hostKey, ledger, revocationLists, services };
 }
 
 /** A ledger that cannot be used is an error in its own place in the order, not before the license was looked at. */

@@ -87,7 +87,8 @@ async function authorizeStaged(data: DataDirectory, staged: string): Promise<Fir
       const used = ledger.highestSequence(licenseId);
       return installed?.licenseId === licenseId ? Math.max(used, installed.sequence) : used;
     };
-    return { highestSequence, highWaterMs: ledger.highWaterMs };
+    const { revocationNumbers, highWaterMs } = ledger;
+    return { highestSequence, isDeactivated: (id) => ledger.isDeactivated(id), revocationNumbers, highWaterMs };
   });
 }
 

@@ -74,7 +74,7 @@ test("the words for people name the vendor, the days left and what is left of ea
       .signet("license", "verify")
       .out.split("\n")
       .filter((line) => line.startsWith("✓")).length,
-  ).toBe(20);
+  ).toBe(22);
 });
 
 describe("what a license refuses", () => {
