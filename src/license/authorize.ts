@@ -2,6 +2,7 @@ import { type TrustedIssuer, verifyIssuedInTime } from "./certificates.ts";
 import { decryptConf } from "./conf.ts";
 import { verifyConfAgrees } from "./conf-agreement.ts";
 import { unwrapContentKey } from "./content-key.ts";
+import type { LicenseTime } from "./enforcement.ts";
 import type { FingerprintMatch } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
 import type { Machine } from "./machine-fact.ts";

@@ -21,6 +21,7 @@ export { createContentSecret, unwrapContentKey, wrapContentKey } from "./content
 export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
 export { DRIFT_NEXT, describeDrift, describeHostMatch, describePoints } from "./drift.ts";
+export { enforcedLimits, isOver, type LicenseTime, licenseTimeAt } from "./enforcement.ts";
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
@@ -32,6 +33,7 @@ export { JournalFile, SEGMENT_BYTES } from "./ledger-journal.ts";
 export type { RunTicket } from "./ledger-meter.ts";
 export { type LedgerPlace, readLedger } from "./ledger-place.ts";
 export { type LedgerState, verifyClock } from "./ledger-state.ts";
+export { isNearEnd, type LicenseWarning, type Usage, warningsOf } from "./license-warnings.ts";
 export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
@@ -56,7 +58,9 @@ export {
   deactivationReceiptSchema,
   digestsSchema,
   ENTITLEMENTS_KEY,
+  type Enforcement,
   type Entitlements,
+  enforcements,
   entitlementsSchema,
   type FileRole,
   fileRoles,

@@ -114,6 +114,10 @@ export type Limits = z.infer<typeof limitsSchema>;
 export const licenseKinds = ["full", "trial"] as const;
 export type LicenseKind = (typeof licenseKinds)[number];
 
+/** What happens when a license ends or its runs are used; enforcement.ts says what each means. */
+export const enforcements = ["strict", "grace", "advisory"] as const;
+export type Enforcement = (typeof enforcements)[number];
+
 export const licensedFileSchema = digestsSchema.extend({ name: label });
 export type LicensedFile = z.infer<typeof licensedFileSchema>;
 
@@ -132,6 +136,7 @@ export const licenseSchema = z.strictObject({
   expires: instant,
   /** Days after `expires` in which everything still runs, with warnings. */
   graceDays: z.int().min(0).max(366),
+  enforcement: z.enum(enforcements),
   host: z.strictObject({
     ...hostKeys,
     /** Sum of weights that must match. */

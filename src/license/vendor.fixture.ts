@@ -169,6 +169,7 @@ export function issueLicense(
     notBefore: issuedAt.toISOString(),
     expires: "2027-03-01T12:00:00Z",
     graceDays: 14,
+    enforcement: "strict",
     host: { signingKey, wrappingKey, salt, platform, components, ...thresholdFor(components) },
     conf: {
       ...digestsOf(confFile),

@@ -1,8 +1,16 @@
 import { SignetError } from "../errors.ts";
-import type { Ledger, License, RunTicket } from "../license/index.ts";
+import {
+  type Enforcement,
+  enforcedLimits,
+  isOver,
+  type Ledger,
+  type License,
+  type LicenseTime,
+  type Limits,
+  licenseTimeAt,
+  type RunTicket,
+} from "../license/index.ts";
 import type { AuthorizedService } from "./first-authorization.ts";
-
-const DAY_MS = 86_400_000;
 
 /**
  * Second authorization: what is checked again at every call, in microseconds. The license's and the service's
@@ -13,19 +21,32 @@ export class SecondAuthorization {
   readonly #ledger: Ledger;
   readonly #service: AuthorizedService;
   readonly #notBeforeMs: number;
-  readonly #untilMs: number;
+  readonly #expiresMs: number;
+  readonly #graceDays: number;
+  readonly #enforcement: Enforcement;
+  readonly #limits: Limits;
 
   constructor(license: License, ledger: Ledger, service: AuthorizedService) {
-    const { notBefore, expires } = service.conf.limits;
+    const { limits } = service.conf;
     this.#licenseId = license.licenseId;
     this.#ledger = ledger;
     this.#service = service;
-    this.#notBeforeMs = Math.max(Date.parse(license.notBefore), notBefore === null ? 0 : Date.parse(notBefore));
-    const expiresMs = Math.min(
-      Date.parse(license.expires),
-      expires === null ? Number.POSITIVE_INFINITY : Date.parse(expires),
+    this.#graceDays = license.graceDays;
+    this.#enforcement = license.enforcement;
+    this.#limits = enforcedLimits(limits, license.enforcement);
+    this.#notBeforeMs = Math.max(
+      Date.parse(license.notBefore),
+      limits.notBefore === null ? 0 : Date.parse(limits.notBefore),
     );
-    this.#untilMs = expiresMs + license.graceDays * DAY_MS;
+    this.#expiresMs = Math.min(
+      Date.parse(license.expires),
+      limits.expires === null ? Number.POSITIVE_INFINITY : Date.parse(limits.expires),
+    );
+  }
+
+  /** Where the service's time stands, the license's included. */
+  get time(): LicenseTime {
+    return licenseTimeAt(this.#ledger.nowMs, this.#expiresMs, this.#graceDays);
   }
 
   /**
@@ -33,15 +54,15 @@ export class SecondAuthorization {
    * @throws LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
    */
   verify(): void {
-    const now = this.#ledger.nowMs;
     const { name } = this.#service.conf;
-    if (now < this.#notBeforeMs) {
+    if (this.#ledger.nowMs < this.#notBeforeMs) {
       throw new SignetError("LICENSE_NOT_YET_VALID", `${name}: starts ${new Date(this.#notBeforeMs).toISOString()}`);
     }
-    if (now >= this.#untilMs) {
+    if (isOver(this.time, this.#enforcement)) {
+      const expires = new Date(this.#expiresMs).toISOString();
       throw new SignetError(
         "LICENSE_EXPIRED",
-        `${name}: expired, with its days of grace, ${new Date(this.#untilMs).toISOString()}`,
+        `${name}: expired ${expires} with ${this.#graceDays} days of grace, which are over`,
       );
     }
     this.#service.files.verifyUnchanged();
@@ -53,7 +74,7 @@ export class SecondAuthorization {
    */
   begin(): RunTicket {
     this.verify();
-    return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#service.conf.limits);
+    return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#limits);
   }
 
   /** Ends a run and charges its time. */

@@ -85,6 +85,7 @@ function describeLicense(license: License, signature: SignatureFacts, now: Date)
       ["product", license.product],
       ["issued", `${license.issuedAt} for the request ${license.requestId}`],
       ["valid", `${license.notBefore} to ${license.expires}, then ${license.graceDays} days of grace`],
+      ["enforcement", license.enforcement],
       ["now", describePhase(license, now)],
       ["issuer key id", signature.keyId],
       ["root key id", signature.root],

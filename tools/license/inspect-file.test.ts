@@ -72,6 +72,7 @@ function createFiles(host: Host, change: (license: License) => void = () => {}) 
     notBefore: "2026-11-21T12:00:00Z",
     expires: "2027-11-21T12:00:00Z",
     graceDays: 14,
+    enforcement: "strict",
     host: { signingKey, wrappingKey, salt, platform, components, ...thresholdFor(components) },
     conf: {
       ...digestsOf(conf),

@@ -141,6 +141,7 @@ function createLicense(
     notBefore: description.notBefore,
     expires: description.expires,
     graceDays: description.graceDays,
+    enforcement: description.enforcement,
     host: { signingKey, wrappingKey, salt, platform, components, ...thresholdFor(components) },
     conf: {
       ...digestsOf(confFile),

@@ -34,6 +34,7 @@ test("paths are relative to the file, durations become milliseconds and what is 
     customer: "Example GmbH",
     kind: "full",
     graceDays: 14,
+    enforcement: "strict",
     notBefore: "2026-11-21T11:00:00.000Z",
     expires: "2027-11-21T12:00:00.000Z",
   });

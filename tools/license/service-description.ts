@@ -4,7 +4,9 @@ import { isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { SignetError } from "../../src/errors.ts";
 import {
+  type Enforcement,
   type Entitlements,
+  enforcements,
   entitlementsSchema,
   type LicenseKind,
   type Limits,
@@ -57,6 +59,7 @@ const descriptionSchema = z
       notBefore: moment.optional(),
       expires: moment.optional(),
       graceDays: z.int().min(0).max(366).default(0),
+      enforcement: z.enum(enforcements).default("strict"),
     }),
     services: z.array(service).min(1).max(256),
   })
@@ -94,6 +97,7 @@ export interface ServiceDescription {
   readonly customer: string;
   readonly kind: LicenseKind;
   readonly graceDays: number;
+  readonly enforcement: Enforcement;
   /** Both given or derived from `validDays`, ISO 8601 in UTC. */
   readonly notBefore: string;
   readonly expires: string;
@@ -119,8 +123,8 @@ export async function loadServiceDescription(file: string, now: Date): Promise<S
     throw new SignetError("VENDOR_DESCRIPTION_INVALID", message);
   }
   const services = await Promise.all(parsed.services.map((each) => resolveService(each, folder)));
-  const { kind, graceDays } = parsed.license;
-  return { customer: parsed.customer, kind, graceDays, notBefore, expires, services };
+  const { kind, graceDays, enforcement } = parsed.license;
+  return { customer: parsed.customer, kind, graceDays, enforcement, notBefore, expires, services };
 }
 
 function parseDescription(text: string, file: string): Parsed {
