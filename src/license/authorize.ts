@@ -15,7 +15,6 @@ import {
 import type { License, LicenseConf } from "./schema.ts";
 import type { TrustRoot } from "./trust-root.ts";
 import {
-  type LicenseTime,
   parseLicense,
   parseLicenseEnvelope,
   verifyConfDigests,

@@ -95,7 +95,6 @@ export { isSignedBy, signEnvelope } from "./sign.ts";
 export { formatJson, parseStrictJson, StrictJsonError } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
-  type LicenseTime,
   parseLicense,
   parseLicenseEnvelope,
   readConfFile,
