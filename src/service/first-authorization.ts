@@ -17,7 +17,7 @@ import {
   type TrustRoot,
   verifyClock,
 } from "../license/index.ts";
-import { SealedFiles, type VerifiedFiles, verifyFiles } from "../plugin/index.ts";
+import { SealedFiles, type VerifiedFiles, verifyFilesAside } from "../plugin/index.ts";
 import { readHostMachine } from "./read-host-machine.ts";
 
 /** What the license steps need to know from the ledger, whether it was opened to write or only read. */
@@ -48,10 +48,12 @@ export interface FirstAuthorization<Ledger extends LedgerFacts> {
  * First authorization: everything that must hold before a port opens or a library is mapped. The steps of the
  * license itself are listed in license/authorize.ts; then come the ledger and the files of every service.
  * @param ledgerOf opens or reads the host's ledger; what it throws is reported in its place in the order
+ * @param sealedFiles what this process has sealed before: the same content is in memory once
  */
 export async function authorizeFirst<Ledger extends LedgerFacts>(
   data: DataDirectory,
   ledgerOf: (hostKey: HostKey) => Ledger | Promise<Ledger>,
+  sealedFiles: SealedFiles = new SealedFiles(),
 ): Promise<FirstAuthorization<Ledger>> {
   const licenseFile = await readLicenseFile(join(data.licenseDir, "license.lic"));
   const confFile = await readConfFile(join(data.licenseDir, "license.conf"));
@@ -76,7 +78,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   });
   if (ledger instanceof SignetError) throw ledger;
   verifyClock(Date.now(), ledger.highWaterMs);
-  const services = verifyServices(data, authorized);
+  const services = await verifyServices(data, authorized, sealedFiles);
   return { authorized, hostKey, ledger, revocationLists, services };
 }
 
@@ -96,13 +98,19 @@ const nothingKnown: LedgerFacts = {
   highWaterMs: 0,
 };
 
-/** Verifies and seals the files of every service. @throws what verifyFiles throws */
-function verifyServices(data: DataDirectory, { conf }: AuthorizedLicense): AuthorizedService[] {
-  const sealedFiles = new SealedFiles();
-  return conf.services.map((service) => ({
-    conf: service,
-    files: verifyFiles(join(data.licenseDir, "files", service.name), service.files, sealedFiles),
-  }));
+/** Verifies and seals the files of every service, while a server that runs answers calls. @throws what verifyFiles throws */
+async function verifyServices(
+  data: DataDirectory,
+  { conf }: AuthorizedLicense,
+  sealedFiles: SealedFiles,
+): Promise<AuthorizedService[]> {
+  const services: AuthorizedService[] = [];
+  // One after another: what two services share is then sealed once.
+  for (const service of conf.services) {
+    const directory = join(data.licenseDir, "files", service.name);
+    services.push({ conf: service, files: await verifyFilesAside(directory, service.files, sealedFiles) });
+  }
+  return services;
 }
 
 export async function loadRevocationLists(
