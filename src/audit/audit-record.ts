@@ -12,6 +12,7 @@ export const auditEvents = [
   "service.ended",
   // The license
   "license.installed",
+  "license.deactivated",
   "license.authorized",
   "license.refused",
   "license.renewed",
@@ -24,7 +25,8 @@ export const auditEvents = [
   "access.removed",
   "trust.added",
   "trust.removed",
-  "revocation.added",
+  "revocations.added",
+  "revocations.added",
   "tls.reloaded",
   // Calls
   "call.refused",

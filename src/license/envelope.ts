@@ -49,6 +49,15 @@ export const envelopeKinds = {
     malformed: "REVOCATION_LIST_INVALID",
     tooLarge: "REVOCATION_LIST_INVALID",
   },
+  receipt: {
+    what: "deactivation receipt",
+    pemLabel: "SIGNET DEACTIVATION RECEIPT",
+    payloadType: payloadTypes.receipt,
+    maxBytes: 256 * KIB,
+    maxCertificates: 0,
+    malformed: "RECEIPT_INVALID",
+    tooLarge: "RECEIPT_INVALID",
+  },
 } as const satisfies Record<string, EnvelopeKind>;
 
 /** A DSSE envelope whose form is right. Nothing in it is believed before its signature is verified. */

@@ -39,6 +39,7 @@ export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
 export { pluginConfigOf } from "./plugin-config.ts";
 export { readSmallFile } from "./read-file.ts";
+export { createDeactivationReceipt, parseDeactivationReceipt } from "./receipt.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
 export {
   isSameSigner,
@@ -110,4 +111,4 @@ export {
   verifySignature,
   verifyTime,
 } from "./verify.ts";
-export { createFile } from "./write-file.ts";
+export { createFile, replaceFile } from "./write-file.ts";

@@ -65,7 +65,8 @@ export function parseHostRequest(file: Uint8Array): HostRequest {
   return request;
 }
 
-function importEd25519(der: Buffer): KeyObject | undefined {
+/** An Ed25519 public key from exactly its SPKI DER, else undefined. */
+export function importEd25519(der: Buffer): KeyObject | undefined {
   try {
     const key = createPublicKey({ key: der, format: "der", type: "spki" });
     const exact = key.export({ format: "der", type: "spki" }).equals(der);

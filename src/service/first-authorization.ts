@@ -1,10 +1,11 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
+  envelopeKinds,
   type HostKey,
   loadTrustRoots,
   openHostKey,
@@ -12,6 +13,7 @@ import {
   type RevocationNumber,
   readConfFile,
   readLicenseFile,
+  readSmallFile,
   type ServiceConf,
   type SignedRevocationList,
   type TrustRoot,
@@ -124,5 +126,23 @@ export async function loadRevocationLists(
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw new SignetError("FILE_UNREADABLE", `${directory}: ${(error as Error).message}`, { cause: error });
   }
-  return Promise.all(names.map(async (name) => parseRevocationList(await readFile(join(directory, name)), roots)));
+  const pinned = names.filter((name) => isOfPinnedRoot(name, roots));
+  return Promise.all(
+    pinned.map(async (name) => parseRevocationList(await readRevocationFile(join(directory, name)), roots)),
+  );
+}
+
+/** The list of a vendor whose root is pinned no longer could not be verified, and concerns no license here. */
+function isOfPinnedRoot(name: string, roots: readonly TrustRoot[]): boolean {
+  const rootKeyId = /^([0-9a-f]{64})-[0-9a-f]{64}\.crl$/.exec(name)?.[1];
+  return rootKeyId === undefined || roots.some(({ keyId }) => keyId === rootKeyId);
+}
+
+function readRevocationFile(path: string): Promise<Buffer> {
+  return readSmallFile(path, {
+    maxBytes: envelopeKinds.revocation.maxBytes,
+    missing: "REVOCATION_LIST_INVALID",
+    tooLarge: "REVOCATION_LIST_INVALID",
+    what: "a revocation list",
+  });
 }

@@ -1,17 +1,28 @@
 export { type Access, type AccessOptions, type Action, type Identity, openAccess } from "./access.ts";
-export { addToken, type Role, readTokens, removeToken, roles, type TokenRecord } from "./access-file.ts";
+export {
+  addCertificate,
+  addToken,
+  type Role,
+  readTokens,
+  removeToken,
+  roles,
+  type TokenRecord,
+} from "./access-file.ts";
 export { reportSteps, type StepReport } from "./authorization-steps.ts";
+export { type Admission, type CallLimits, CallQuotas } from "./call-quotas.ts";
+export { type DeactivatedLicense, deactivateLicense } from "./deactivate-license.ts";
 export {
   type AuthorizedService,
   authorizeFirst,
   type FirstAuthorization,
   type LedgerFacts,
 } from "./first-authorization.ts";
-export { auditPlaceOf, recordCommand } from "./host-audit.ts";
+export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
 export { type InstalledBundle, installBundle } from "./install-bundle.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { readHostMachine } from "./read-host-machine.ts";
+export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";

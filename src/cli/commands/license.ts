@@ -59,6 +59,23 @@ a running server the last second of use may be missing.`,
     )
     .action(async (_, self: Command) => status(self.optsWithGlobals()));
 
+  command
+    .command("deactivate")
+    .description("Give the installed license back for good, to move it to another host.")
+    .requiredOption("--out <file>", "where to write the receipt for your vendor; nothing is ever overwritten")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+From then on this host refuses the license, its renewals included, and nothing takes that back. Your vendor issues what
+is left of it for another host against the receipt. Stop the server first. A lost receipt is made again by the same
+command.
+
+Example:
+  $ signet license deactivate --out receipt.pem`,
+    )
+    .action(async (_, self: Command) => deactivate(self.optsWithGlobals()));
+
   return command;
 }
 
@@ -106,6 +123,35 @@ async function verify(bundle: string | undefined, options: GlobalOptions): Promi
       .join("\n"),
   );
   if (refusal !== null) throw refusal;
+}
+
+async function deactivate(options: GlobalOptions & { readonly out: string }): Promise<void> {
+  const { createFile } = await import("../../license/index.ts");
+  const { deactivateLicense } = await import("../../service/index.ts");
+  const data = dataDirectory(options.data);
+  await verifyAbsent(options.out);
+  warnOtherOwner(data);
+  const { license, receipt, totals } = await deactivateLicense(data);
+  await createFile(options.out, receipt, 0o644);
+  const { licenseId, sequence, vendor } = license;
+  await recordCommand(data, { event: "license.deactivated", detail: { licenseId, sequence } });
+  printData({ licenseId, sequence, vendor, receipt: options.out, totals }, options, () =>
+    formatFields([
+      ["license", `${licenseId}, given back`],
+      ["receipt", options.out],
+      ...Object.entries(totals).map(
+        ([name, { runs, runTimeMs }]) => [name, `${runs} runs, ${formatDuration(runTimeMs)}`] as const,
+      ),
+    ]),
+  );
+  say(`Send ${options.out} to ${vendor}, with the new host's \`signet host request\`.`);
+}
+
+/** Before anything is given back. */
+async function verifyAbsent(path: string): Promise<void> {
+  const { lstat } = await import("node:fs/promises");
+  const there = await lstat(path).catch(() => undefined);
+  if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: is already there`);
 }
 
 const marks = { passed: "✓", refused: "✗", "not reached": "·" } as const;

@@ -5,6 +5,7 @@ import type { TrustRoot } from "../../license/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
+import { revocationsCommand } from "./revocations.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
@@ -37,6 +38,7 @@ export function trustCommand(): Command {
     .option("--json", "print JSON")
     .action(async (keyId: string, _, self: Command) => remove(keyId, self.optsWithGlobals()));
 
+  command.addCommand(revocationsCommand());
   return command;
 }
 
