@@ -414,7 +414,7 @@ export const errorCatalogue = {
     status: "RESOURCE_EXHAUSTED",
     exit: 1,
     meaning: "The caller makes more calls in a second than it was granted.",
-    next: "Wait as long as the trailer retry-after-ms says, or ask an administrator for a higher rate.",
+    next: "Wait as long as the trailer grpc-retry-pushback-ms says, or ask an administrator for a higher rate.",
   },
   TOO_MANY_CALLS: {
     status: "RESOURCE_EXHAUSTED",

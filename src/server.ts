@@ -7,10 +7,16 @@ import { DRIFT_NEXT, describeDrift, type Ledger, pluginConfigOf } from "./licens
 import {
   type AuthorizedService,
   authorizeFirst,
+  CallQuotas,
   type FirstAuthorization,
   Inference,
   openAccess,
+  openHostAudit,
   openHostLedger,
+  recordAuthorization,
+  recordRefusal,
+  recordServiceEvent,
+  recordStart,
   SecondAuthorization,
   type Service,
 } from "./service/index.ts";
@@ -45,9 +51,14 @@ const MAX_THREADS = 32;
 export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
   const access = openAccess({ file: data.accessFile, log });
-  const first = await authorize(data);
+  const audit = await openHostAudit(data, log);
+  const first = await authorize(data).catch(async (error) => {
+    await recordRefusal(audit, error);
+    throw error;
+  });
   const { authorized, ledger } = first;
   reportAuthorization(log, first);
+  recordAuthorization(audit, first);
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
@@ -78,6 +89,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       home,
       onEvent: (event) => {
         reportEvent(log, conf.name, event);
+        recordServiceEvent(audit, conf.name, event);
         if (event.type === "state") showHealth();
       },
     });
@@ -100,6 +112,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await Promise.all(services.map(({ runner }) => runner.stop(0)));
     closeLedger(ledger, log);
     await runLog.close();
+    await audit.close();
   }
 
   let address: string;
@@ -110,10 +123,13 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
       access,
+      quotas: new CallQuotas(),
+      audit,
       version: packageVersion(),
       isReady,
     });
     address = await grpc.listen();
+    await recordStart(audit, data, { address, tls: listen.tls !== null, version: packageVersion() });
   } catch (error) {
     await release();
     throw error;
@@ -130,6 +146,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     const closing = listener.startClosing();
     await Promise.all(services.map(({ runner }) => runner.stop(config.drainMs)));
     await listener.close(closing);
+    audit.record({ event: "server.stopped" });
     await release();
     log.info("stopped");
   }

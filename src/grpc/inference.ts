@@ -1,14 +1,16 @@
 import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import type { AuditLog } from "../audit/index.ts";
 import { SignetError } from "../errors.ts";
-import type { Access, Identity, Inference, Service } from "../service/index.ts";
+import type { Inference, Service } from "../service/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
+import { identityNameOf, identityOf, peerOf } from "./call-gate.ts";
 import { grpcStatusFromError } from "./errors.ts";
 import type { InferenceHandlers, ModelConfigMessage, NamedModelMessage } from "./messages.ts";
 import { decodeInferRequest, encodeInferResponse } from "./tensors.ts";
 
 export interface InferenceEdge {
   readonly inference: Inference;
-  readonly access: Access;
+  readonly audit: AuditLog;
   readonly version: string;
   /** Whether the server takes calls and every service is ready. */
   isReady(): boolean;
@@ -17,10 +19,11 @@ export interface InferenceEdge {
 const clientGone = new SignetError("CANCELLED", "the client cancelled the call");
 
 /** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */
-export function inferenceHandlers({ inference, access, version, isReady }: InferenceEdge): InferenceHandlers {
+export function inferenceHandlers({ inference, audit, version, isReady }: InferenceEdge): InferenceHandlers {
+  const answer = answering(audit);
   /** Finds a service for a caller who may see it. */
   const find = (call: ServerUnaryCall<NamedModelMessage, unknown>): Service => {
-    identify(access, call).require("metadata");
+    identityOf(call).require("metadata");
     return inference.find(call.request.name, call.request.version);
   };
   return {
@@ -29,7 +32,7 @@ export function inferenceHandlers({ inference, access, version, isReady }: Infer
     ServerReady: answer(async () => ({ ready: isReady() })),
     ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
     ServerMetadata: answer(async (call) => {
-      identify(access, call).require("metadata");
+      identityOf(call).require("metadata");
       return { name: "signet", version, extensions: ["model_configuration", "binary_tensor_data", "parameters"] };
     }),
     ModelMetadata: answer(async (call) => {
@@ -44,7 +47,7 @@ export function inferenceHandlers({ inference, access, version, isReady }: Infer
     }),
     ModelConfig: answer(async (call) => ({ config: modelConfig(find(call)) })),
     ModelInfer: answer(async (call) => {
-      const identity = identify(access, call);
+      const identity = identityOf(call);
       const request = decodeInferRequest(call.request);
       const controller = new AbortController();
       // grpc-js says "cancelled" after a finished call too; a reason of our own spares it a DOMException each time.
@@ -53,6 +56,7 @@ export function inferenceHandlers({ inference, access, version, isReady }: Infer
       if (call.cancelled) controller.abort(clientGone);
       const result = await inference.infer(identity, {
         ...request,
+        peer: peerOf(call),
         deadlineMs: deadlineOf(call),
         signal: controller.signal,
       });
@@ -61,21 +65,26 @@ export function inferenceHandlers({ inference, access, version, isReady }: Infer
   };
 }
 
-function identify(access: Access, call: ServerUnaryCall<unknown, unknown>): Identity {
-  const header = call.metadata.get("authorization")[0];
-  return access.authenticate(header === undefined ? undefined : header.toString());
-}
+/** The calls that nobody needs a token for. */
+export const openInferenceCalls: readonly (keyof InferenceHandlers)[] = ["ServerLive", "ServerReady"];
 
-/** A handler from a function that returns the response or throws. */
-function answer<Request, Response>(
-  respond: (call: ServerUnaryCall<Request, Response>) => Promise<Response>,
-): handleUnaryCall<Request, Response> {
-  return (call, callback) => {
-    respond(call).then(
-      (response) => callback(null, response),
-      (error) => callback(grpcStatusFromError(error)),
-    );
-  };
+/** Makes a handler from a function that returns the response or throws. */
+function answering(audit: AuditLog) {
+  return <Request, Response>(
+    respond: (call: ServerUnaryCall<Request, Response>) => Promise<Response>,
+  ): handleUnaryCall<Request, Response> =>
+    (call, callback) => {
+      respond(call).then(
+        (response) => callback(null, response),
+        (thrown) => {
+          const { code } = SignetError.from(thrown);
+          if (code === "PERMISSION_DENIED") {
+            audit.refused({ code, identity: identityNameOf(call), peer: peerOf(call) });
+          }
+          callback(grpcStatusFromError(thrown));
+        },
+      );
+    };
 }
 
 /** grpc-js gives wall-clock milliseconds; a deadline inside the server must not move with the wall clock. */

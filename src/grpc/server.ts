@@ -1,15 +1,21 @@
 import { Server } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
+import type { AuditLog } from "../audit/index.ts";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
+import type { Access, CallQuotas } from "../service/index.ts";
+import { createCallGate } from "./call-gate.ts";
 import { createCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
-import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
+import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
 
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
   readonly maxMessageBytes: number;
+  readonly access: Access;
+  readonly quotas: CallQuotas;
+  readonly audit: AuditLog;
 }
 
 /** How long clients get to close their connections when the server stops, ms. */
@@ -25,14 +31,20 @@ export class GrpcServer {
 
   constructor(options: GrpcServerOptions) {
     this.#listen = options.listen;
+    const inference = inferenceService();
+    const open = new Set([
+      ...openInferenceCalls.map((name) => inference[name].path),
+      ...Object.values(healthService).map(({ path }) => path),
+    ]);
     this.#server = new Server({
+      interceptors: [createCallGate({ ...options, isOpen: (path) => open.has(path) })],
       "grpc.max_receive_message_length": options.maxMessageBytes,
       // What goes out was bounded by the service's slot.
       "grpc.max_send_message_length": -1,
       "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
       "grpc.enable_channelz": 0,
     });
-    this.#server.addService(inferenceService(), inferenceHandlers(options));
+    this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
   }
 

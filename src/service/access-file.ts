@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
@@ -15,22 +15,42 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { SignetError } from "../errors.ts";
 import { Secret } from "../telemetry/index.ts";
+import type { CallLimits } from "./call-quotas.ts";
 
-/** The file of access tokens: who may call, as what. It holds hashes, so that reading it grants nothing. */
+/**
+ * The file of access: who may call, as what, by a token or by a client certificate. It holds hashes, so that reading
+ * it grants nothing.
+ */
 
 export const roles = ["viewer", "client", "operator", "admin"] as const;
 export type Role = (typeof roles)[number];
 
-const tokenRecordSchema = z.strictObject({
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+const limit = z.number().positive().max(1_000_000).nullable();
+
+const tokenRecordShape = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{8}$/),
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/),
   role: z.enum(roles),
   services: z.union([z.literal("all"), z.array(z.string().min(1).max(128)).max(256)]),
   /** SHA-256 of the token's secret part, hex. A slow hash would add nothing to 256 random bits. */
-  secretSha256: z.string().regex(/^[0-9a-f]{64}$/),
+  secretSha256: digest.optional(),
+  /** Instead of a secret: SHA-256 of a client certificate's DER, hex. */
+  certificateSha256: digest.optional(),
+  /** Left out where there are none. */
+  limits: z
+    .strictObject({
+      callsPerSecond: limit,
+      burst: limit,
+      concurrent: z.int().min(1).max(1_000_000).nullable(),
+    })
+    .optional(),
   createdAt: z.iso.datetime(),
   expires: z.iso.datetime().nullable(),
 });
+const tokenRecordSchema = tokenRecordShape.refine(
+  ({ secretSha256, certificateSha256 }) => (secretSha256 === undefined) !== (certificateSha256 === undefined),
+);
 export type TokenRecord = Readonly<z.infer<typeof tokenRecordSchema>>;
 
 const accessFileSchema = z.strictObject({ v: z.literal(1), tokens: z.array(tokenRecordSchema).max(10_000) });
@@ -40,6 +60,7 @@ export interface TokenGrant {
   readonly role: Role;
   readonly services: "all" | readonly string[];
   readonly expires: Date | null;
+  readonly limits?: CallLimits;
 }
 
 const LOCK_WAIT_MS = 2000;
@@ -48,22 +69,69 @@ const LOCK_RETRY_MS = 20;
 /** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, CONFIG_INVALID, FILE_UNREADABLE */
 export async function addToken(file: string, grant: TokenGrant): Promise<{ token: Secret; record: TokenRecord }> {
   const secret = randomBytes(32).toString("base64url");
+  const record = recordFromGrant(grant, { secretSha256: hashSecret(secret).toString("hex") });
+  await changeFile(file, (tokens) => [...tokens, record]);
+  return { token: new Secret(`sgn_${record.id}_${secret}`), record };
+}
+
+/**
+ * Lets in who has the key of a client certificate, for at most as long as the certificate is valid.
+ *
+ * @param pem the certificate, without its key
+ * @throws USAGE for what is no client certificate or is there already; as addToken
+ */
+export async function addCertificate(file: string, grant: TokenGrant, pem: Buffer): Promise<TokenRecord> {
+  const certificate = parseCertificate(pem);
+  const validUntil = certificate.validToDate;
+  const expires = grant.expires !== null && grant.expires < validUntil ? grant.expires : validUntil;
+  const certificateSha256 = createHash("sha256").update(certificate.raw).digest("hex");
+  const record = recordFromGrant({ ...grant, expires }, { certificateSha256 });
+  await changeFile(file, (tokens) => {
+    const same = tokens.find((token) => token.certificateSha256 === certificateSha256);
+    if (same) throw new SignetError("USAGE", `the certificate is in use already, as ${same.id} (${same.name})`);
+    return [...tokens, record];
+  });
+  return record;
+}
+
+function parseCertificate(pem: Buffer): X509Certificate {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(pem);
+  } catch (cause) {
+    throw new SignetError("USAGE", "expected a certificate in PEM, found something else", { cause });
+  }
+  if (certificate.ca) throw new SignetError("USAGE", "expected a client's certificate, found one of a CA");
+  if (certificate.validToDate.getTime() <= Date.now()) {
+    throw new SignetError("USAGE", `expected a certificate in its time, found one until ${certificate.validTo}`);
+  }
+  return certificate;
+}
+
+function recordFromGrant(
+  grant: TokenGrant,
+  proof: Pick<TokenRecord, "secretSha256" | "certificateSha256">,
+): TokenRecord {
+  const { callsPerSecond = null, burst = null, concurrent = null } = grant.limits ?? {};
+  const isLimited = callsPerSecond !== null || concurrent !== null;
   const candidate = tokenRecordSchema.safeParse({
     id: randomId(),
     name: grant.name,
     role: grant.role,
     services: grant.services === "all" ? "all" : [...new Set(grant.services)],
-    secretSha256: hashSecret(secret).toString("hex"),
+    ...proof,
+    ...(isLimited ? { limits: { callsPerSecond, burst, concurrent } } : {}),
     createdAt: new Date().toISOString(),
     expires: grant.expires?.toISOString() ?? null,
   });
   if (!candidate.success) {
     const path = candidate.error.issues[0]?.path.join(".") ?? "";
-    throw new SignetError("USAGE", `token ${path}: expected letters, digits and . _ @ -, at most 64`);
+    const expected = path.startsWith("limits")
+      ? "a number above 0, at most 1000000"
+      : "letters, digits and . _ @ -, at most 64";
+    throw new SignetError("USAGE", `token ${path}: expected ${expected}`);
   }
-  const record = candidate.data;
-  await changeFile(file, (tokens) => [...tokens, record]);
-  return { token: new Secret(`sgn_${record.id}_${secret}`), record };
+  return candidate.data;
 }
 
 /** @throws USAGE where no token has that id */

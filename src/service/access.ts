@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { SignetError } from "../errors.ts";
 import type { Log } from "../telemetry/index.ts";
 import { hashSecret, type Role, readTokens, type TokenRecord } from "./access-file.ts";
+import { type CallLimits, noLimits } from "./call-quotas.ts";
 
 /** What a call does. ServerLive, ServerReady and health need no identity and so no action. */
 export type Action = "metadata" | "infer" | "operate" | "administer";
@@ -20,6 +21,7 @@ export interface Identity {
   readonly id: string;
   readonly name: string;
   readonly role: Role;
+  readonly limits: CallLimits;
   /**
    * Passes where the caller may do this; `service` names the one it concerns. Grants per service limit infer
    * and operate; metadata is open to every role, and an admin has every service.
@@ -29,8 +31,14 @@ export interface Identity {
 }
 
 export interface Access {
-  /** @param authorization the request's header, as it came. @throws UNAUTHENTICATED */
-  authenticate(authorization: string | undefined): Identity;
+  /**
+   * A token decides where there is one, and else the connection's certificate.
+   *
+   * @param authorization the request's header, as it came
+   * @param certificate gives the SHA-256 of the client's certificate, hex, once TLS has verified it
+   * @throws UNAUTHENTICATED
+   */
+  authenticate(authorization: string | undefined, certificate?: () => string | undefined): Identity;
 }
 
 export interface AccessOptions {
@@ -53,8 +61,14 @@ const unknownSecret = Buffer.alloc(32);
 
 interface Holder {
   readonly identity: Identity;
-  readonly secretHash: Buffer;
+  /** null where a certificate is the proof. */
+  readonly secretHash: Buffer | null;
   readonly expiresMs: number;
+}
+
+interface Holders {
+  readonly byId: ReadonlyMap<string, Holder>;
+  readonly byCertificate: ReadonlyMap<string, Holder>;
 }
 
 /** @throws CONFIG_INVALID, FILE_UNREADABLE where the file is there but not usable */
@@ -72,56 +86,64 @@ export function openAccess({ file, log, clock = systemClock }: AccessOptions): A
     version = found;
     try {
       holders = loadHolders(file);
-      log.info({ file, tokens: holders.size }, "access tokens loaded");
+      log.info({ file, tokens: holders.byId.size }, "access tokens loaded");
     } catch (error) {
       // Closed rather than stale: the change that cannot be read may be a removal.
-      holders = new Map();
+      holders = { byId: new Map(), byCertificate: new Map() };
       log.error({ err: error, file }, "the access tokens cannot be read; every call is refused until they can");
     }
   }
 
   return {
-    authenticate(authorization) {
+    authenticate(authorization, certificate) {
       refresh();
+      if (authorization === undefined) {
+        const fingerprint = certificate?.();
+        if (fingerprint !== undefined) return inTime(holders.byCertificate.get(fingerprint), "certificate");
+      }
       const match = /^[Bb]earer +sgn_([a-z0-9]{8})_([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
       if (match === null) {
         const found = authorization === undefined ? "none" : "something else";
         throw new SignetError("UNAUTHENTICATED", `authorization: expected \`Bearer TOKEN\`, found ${found}`);
       }
-      const holder = holders.get(match[1]!);
+      const holder = holders.byId.get(match[1]!);
       const matches = timingSafeEqual(hashSecret(match[2]!), holder?.secretHash ?? unknownSecret);
-      if (holder === undefined || !matches) {
-        throw new SignetError("UNAUTHENTICATED", "authorization: expected a token that is in use here, found another");
-      }
-      if (clock.wallMs() >= holder.expiresMs) {
-        throw new SignetError(
-          "UNAUTHENTICATED",
-          "authorization: expected a token in its time, found one that has expired",
-        );
-      }
-      return holder.identity;
+      return inTime(matches ? holder : undefined, "token");
     },
   };
+
+  function inTime(holder: Holder | undefined, what: string): Identity {
+    if (holder === undefined) {
+      throw new SignetError("UNAUTHENTICATED", `expected a ${what} that is in use here, found another`);
+    }
+    if (clock.wallMs() >= holder.expiresMs) {
+      throw new SignetError("UNAUTHENTICATED", `expected a ${what} in its time, found one that has expired`);
+    }
+    return holder.identity;
+  }
 }
 
-function loadHolders(file: string): Map<string, Holder> {
-  return new Map(
-    readTokens(file).map((record) => [
-      record.id,
-      {
-        identity: identityOf(record),
-        secretHash: Buffer.from(record.secretSha256, "hex"),
-        expiresMs: record.expires === null ? Number.POSITIVE_INFINITY : Date.parse(record.expires),
-      },
-    ]),
-  );
+function loadHolders(file: string): Holders {
+  const byId = new Map<string, Holder>();
+  const byCertificate = new Map<string, Holder>();
+  for (const record of readTokens(file)) {
+    const holder = {
+      identity: identityOf(record),
+      secretHash: record.secretSha256 === undefined ? null : Buffer.from(record.secretSha256, "hex"),
+      expiresMs: record.expires === null ? Number.POSITIVE_INFINITY : Date.parse(record.expires),
+    };
+    byId.set(record.id, holder);
+    if (record.certificateSha256 !== undefined) byCertificate.set(record.certificateSha256, holder);
+  }
+  return { byId, byCertificate };
 }
 
-function identityOf({ id, name, role, services }: TokenRecord): Identity {
+function identityOf({ id, name, role, services, limits = noLimits }: TokenRecord): Identity {
   return Object.freeze({
     id,
     name,
     role,
+    limits,
     require(action: Action, service?: string) {
       if (!actionsByRole[role].includes(action)) {
         throw new SignetError("PERMISSION_DENIED", `token ${name}: expected a role that may ${action}, found ${role}`);

@@ -1,9 +1,10 @@
 import { userInfo } from "node:os";
-import { type AuditEntry, type AuditPlace, appendAudit } from "../audit/index.ts";
+import { type AuditEntry, type AuditLog, type AuditPlace, appendAudit, openAuditLog } from "../audit/index.ts";
 import type { DataDirectory } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 import { type HostKey, openHostKey } from "../license/index.ts";
 import { lockExclusively } from "../plugin/index.ts";
+import type { Log } from "../telemetry/index.ts";
 
 /** Where this host's audit log lies. Its key is derived from the host's, so a log cannot change hosts. */
 export function auditPlaceOf(data: DataDirectory, hostKey: HostKey): AuditPlace {
@@ -31,6 +32,16 @@ export async function recordCommand(data: DataDirectory, ...entries: readonly Au
     throw error;
   }
   await appendAudit(auditPlaceOf(data, hostKey), entries, commandUser());
+}
+
+/** The server's side of this host's log. Without a usable host key there is none; first authorization says why. */
+export async function openHostAudit(data: DataDirectory, log: Log): Promise<AuditLog> {
+  try {
+    return openAuditLog(auditPlaceOf(data, await openHostKey(data.hostDir)), log);
+  } catch {
+    const nothing = () => undefined;
+    return { record: nothing, refused: nothing, flush: async () => undefined, close: async () => undefined };
+  }
 }
 
 /** The user of the system, and who became that user by sudo. */

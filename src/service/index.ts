@@ -26,3 +26,4 @@ export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./lic
 export { readHostMachine } from "./read-host-machine.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
+export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";

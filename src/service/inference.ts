@@ -25,6 +25,8 @@ export interface InferenceCall {
   readonly outputs: readonly string[];
   /** 0 is normal, 1 most urgent, larger less urgent. */
   readonly priority: number;
+  /** The client's address, for the run log. */
+  readonly peer: string;
   readonly queueTimeoutMs: number | null;
   /** When the client stops waiting, on the clock of performance.now(); Infinity where it does not say. */
   readonly deadlineMs: number;
@@ -111,6 +113,7 @@ export class Inference {
         version: service.conf.version,
         jobId,
         client: identity.name,
+        peer: call.peer,
         durationMs: rounded(durationMs),
         queueMs: rounded(queueMs),
         outcome,

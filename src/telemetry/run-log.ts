@@ -11,6 +11,8 @@ export interface RunRecord {
   readonly jobId: string;
   /** The access token's name, never the token; null where none was needed. */
   readonly client: string | null;
+  /** The client's address, without its port. */
+  readonly peer: string;
   /** Time in the plugin. */
   readonly durationMs: number;
   /** Time between arrival and start. */

@@ -130,6 +130,7 @@ describe("the run log", () => {
     version: "1",
     jobId: "j1",
     client: "web",
+    peer: "192.0.2.1",
     durationMs: 3,
     queueMs: 1,
     outcome: "OK",

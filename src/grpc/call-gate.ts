@@ -1,0 +1,105 @@
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
+import type { AuditLog } from "../audit/index.ts";
+import { SignetError } from "../errors.ts";
+import type { Access, Admission, CallQuotas, Identity } from "../service/index.ts";
+import { grpcStatusFromError } from "./errors.ts";
+
+export interface CallGateOptions {
+  readonly access: Access;
+  readonly quotas: CallQuotas;
+  readonly audit: AuditLog;
+  /** Whether a method may be called by anybody. */
+  isOpen(path: string): boolean;
+}
+
+/** What an open method may be sent: the name of a service, and room for more. */
+const MAX_OPEN_MESSAGE_BYTES = 1024;
+/** The standard trailer by which a server tells when to try again, ms. */
+const PUSHBACK_KEY = "grpc-retry-pushback-ms";
+
+/** What the gate found out, for the handler of the same call. */
+const identities = new WeakMap<Metadata, Identity>();
+
+/** The caller of a method that is not open. */
+export function identityOf({ metadata }: { readonly metadata: Metadata }): Identity {
+  const identity = identities.get(metadata);
+  if (!identity) throw new SignetError("INTERNAL", "a call that is not open came past the gate");
+  return identity;
+}
+
+/** The same, where somebody is known. */
+export function identityNameOf({ metadata }: { readonly metadata: Metadata }): string | null {
+  return identities.get(metadata)?.name ?? null;
+}
+
+/** The client's address, without its port. */
+export function peerOf(call: { getPeer(): string }): string {
+  const peer = call.getPeer();
+  const port = peer.lastIndexOf(":");
+  return port < 0 ? peer : peer.slice(0, port);
+}
+
+/**
+ * Stands before every method: authenticates the caller and counts the call when its headers have come, before a byte
+ * of its message is read. So strangers, and callers beyond their limits, cannot make the server hold their messages.
+ */
+export function createCallGate({ access, quotas, audit, isOpen }: CallGateOptions): ServerInterceptor {
+  return ({ path }, call) => {
+    if (isOpen(path)) {
+      limitMessage(call, MAX_OPEN_MESSAGE_BYTES);
+      return new ServerInterceptingCall(call);
+    }
+    let admission: Admission | undefined;
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, pass) => {
+            let identity: Identity | undefined;
+            try {
+              identity = access.authenticate(tokenOf(metadata), () => fingerprintOf(call));
+              admission = quotas.admit(identity);
+              if (!admission.isAdmitted) throw admission.error;
+            } catch (thrown) {
+              const status = grpcStatusFromError(thrown);
+              if (admission?.isAdmitted === false) status.metadata.set(PUSHBACK_KEY, `${admission.retryAfterMs}`);
+              const { code } = SignetError.from(thrown);
+              audit.refused({ code, identity: identity?.name ?? null, peer: peerOf(call) });
+              call.sendStatus(status);
+              return;
+            }
+            identities.set(metadata, identity);
+            pass(metadata);
+          },
+          // Comes once for every call, however it ends.
+          onCancel: () => {
+            if (admission?.isAdmitted) admission.release();
+          },
+        }),
+    });
+  };
+}
+
+function tokenOf(metadata: Metadata): string | undefined {
+  return metadata.get("authorization")[0]?.toString();
+}
+
+/** Of the client's certificate, where its connection has one that a CA of the configuration signed; lower-case hex. */
+function fingerprintOf(call: ServerInterceptingCallInterface): string | undefined {
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  return certificate?.fingerprint256?.replaceAll(":", "").toLowerCase();
+}
+
+/**
+ * grpc-js has one limit for all methods of a server. Its call keeps the limit in the decoder; a test tells when that
+ * is so no longer.
+ */
+function limitMessage(call: ServerInterceptingCallInterface, maxBytes: number): void {
+  const inside = call as unknown as { decoder?: { maxReadMessageLength: number }; maxReceiveMessageSize?: number };
+  if (inside.decoder) inside.decoder.maxReadMessageLength = maxBytes;
+  inside.maxReceiveMessageSize = maxBytes; // after decompression
+}
