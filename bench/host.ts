@@ -45,7 +45,7 @@ export interface RunningProcess {
 
 /** Starts the server, or the peer, as a process and resolves when it prints that it is serving. */
 export async function startProcess(script: string, args: readonly string[]): Promise<RunningProcess> {
-  const child: ChildProcess = spawn(process.execPath, [join(root, script), ...args], {
+  const child: ChildProcess = spawn(process.execPath, ["--disable-sigusr1", join(root, script), ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));

@@ -48,6 +48,11 @@ export const errorCatalogue = {
     meaning: "A file that must not be overwritten is already there.",
     next: "Choose another path, or move the old file away yourself.",
   },
+  ENVIRONMENT_UNSAFE: {
+    ...usage,
+    meaning: "The server was started in a way that brings other code into it.",
+    next: "Start it with bin/signet, without the variable or option that the message names.",
+  },
   ADDRESS_IN_USE: {
     status: "UNAVAILABLE",
     exit: 1,

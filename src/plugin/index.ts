@@ -15,8 +15,10 @@ export {
 } from "./description.ts";
 export { type ElfFacts, type LibraryFile, loadOrder, readElf, systemLibraries, verifyDependencies } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
+export { type KernelClock, probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
 export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
+export { findNvml, type Gpu, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
 export {
   PluginProbe,
   type ProbeInput,
@@ -27,7 +29,7 @@ export {
   type ProbeText,
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
-export { findNvml, type Gpu, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
+export { protectMemory } from "./protect-memory.ts";
 export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
 export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";

@@ -2,7 +2,15 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
-import { type DataDirectory, dataDirectory, loadConfig, resolveListen, type ServerConfig } from "../../config/index.ts";
+import {
+  type DataDirectory,
+  dataDirectory,
+  loadConfig,
+  readLaunch,
+  resolveListen,
+  type ServerConfig,
+  verifyLaunch,
+} from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { LedgerState } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
@@ -34,6 +42,7 @@ Example:
 }
 
 async function check(options: CheckOptions): Promise<void> {
+  verifyLaunch(readLaunch());
   const { createCredentials } = await import("../../grpc/index.ts");
   const { authorizeFirst, readHostLedger, readTokens } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type ConfigSource, dataDirectory } from "../../config/index.ts";
+import { type ConfigSource, dataDirectory, readLaunch, verifyLaunch } from "../../config/index.ts";
 import type { DataFormat } from "../output.ts";
 
 interface ServeOptions extends DataFormat {
@@ -35,6 +35,10 @@ Example:
 }
 
 async function serve(options: ServeOptions): Promise<void> {
+  // Before anything is read that is worth stealing. In this order: afterwards /proc/self/environ is root's alone.
+  verifyLaunch(readLaunch());
+  const { protectMemory } = await import("../../plugin/index.ts");
+  protectMemory();
   const { loadConfig } = await import("../../config/index.ts");
   const { createLog } = await import("../../telemetry/index.ts");
   const { startServer } = await import("../../server.ts");
