@@ -32,7 +32,7 @@ export type { Machine, MachineFact } from "./machine-fact.ts";
 export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
 export { readSmallFile } from "./read-file.ts";
 export { createHostRequest, parseHostRequest } from "./request.ts";
-export { parseRevocationList, verifyNotRevoked } from "./revocation.ts";
+export { parseRevocationList, readRevocationListFile, verifyNotRevoked } from "./revocation.ts";
 export {
   type Component,
   type ComponentType,

@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
@@ -13,6 +13,7 @@ import {
   readConfFile,
   readLicenseFile,
   readMachine,
+  readRevocationListFile,
   type ServiceConf,
   type TrustRoot,
   verifyClock,
@@ -101,5 +102,6 @@ export async function loadRevocationLists(directory: string, roots: readonly Tru
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw new SignetError("FILE_UNREADABLE", `${directory}: ${(error as Error).message}`, { cause: error });
   }
-  return Promise.all(names.map(async (name) => parseRevocationList(await readFile(join(directory, name)), roots)));
+  const read = async (name: string) => parseRevocationList(await readRevocationListFile(join(directory, name)), roots);
+  return Promise.all(names.map(read));
 }
