@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { SignetError } from "../errors.ts";
 import { readElf, verifyDependencies } from "./elf.ts";
 import { type ExpectedFile, readSealed, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
 
@@ -14,6 +15,8 @@ export interface ServiceFile extends ExpectedFile {
  */
 export class VerifiedFiles {
   readonly #files: { readonly expected: ServiceFile; sealed: SealedFile }[];
+  /** Found once, kept for good: hashing a changed model again at every call would keep all services waiting. */
+  #change: SignetError | undefined;
 
   /** @internal */
   constructor(files: { expected: ServiceFile; sealed: SealedFile }[]) {
@@ -30,11 +33,18 @@ export class VerifiedFiles {
   }
 
   /**
-   * Second authorization's look at the disk, on every call: about 2 µs a file while nothing changed.
+   * Second authorization's look at the disk, on every call: about 2 µs a file while nothing changed. A file that was
+   * changed once is refused from then on, whatever becomes of it.
    * @throws LIBRARY_CHANGED
    */
   verifyUnchanged(): void {
-    for (const file of this.#files) file.sealed = verifyUnchanged(file.sealed, file.expected);
+    if (this.#change !== undefined) throw this.#change;
+    try {
+      for (const file of this.#files) file.sealed = verifyUnchanged(file.sealed, file.expected);
+    } catch (error) {
+      this.#change = error as SignetError;
+      throw error;
+    }
   }
 }
 
