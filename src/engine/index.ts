@@ -1,7 +1,6 @@
-export type { Finding, FindingLevel } from "./check-protocol.ts";
-export { describeService, type ServiceDescription } from "./describe-service.ts";
-export type { HostFacts } from "./host-process.ts";
-export type { Job, JobResult } from "./job.ts";
+export type { Finding } from "./check-protocol.ts";
+export { describeService } from "./describe-service.ts";
+export type { Job } from "./job.ts";
 export { checkPlugin, type PluginCheckOptions } from "./plugin-check.ts";
 export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
-export type { ServiceEvent, ServiceState } from "./supervisor.ts";
+export type { ServiceEvent } from "./supervisor.ts";

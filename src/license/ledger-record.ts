@@ -17,7 +17,7 @@ const settlement = { r: count, d: count, f: count };
 
 const suspectSchema = z.strictObject({ t: z.int(), m: count, b: z.string().max(16) });
 
-export const ledgerRecordSchema = z.discriminatedUnion("k", [
+const ledgerRecordSchema = z.discriminatedUnion("k", [
   /** The first record of a ledger; `id` tells it from any other made with the same key. */
   z.strictObject({ ...stamp, k: z.literal("genesis"), id: z.string().regex(/^[0-9a-f]{32}$/) }),
   /** A server opened the ledger; `cut` bytes of a torn write and `anchors` unusable anchors were found. */
@@ -56,7 +56,7 @@ export const MAC_BYTES = 32;
 const MAC_TEXT = 44;
 const TAB = 0x09;
 
-export function chainMac(key: KeyObject, previous: Uint8Array, line: Uint8Array): Buffer {
+function chainMac(key: KeyObject, previous: Uint8Array, line: Uint8Array): Buffer {
   return createHmac("sha256", key).update(previous).update(line).digest();
 }
 

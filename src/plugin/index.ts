@@ -6,6 +6,7 @@ export {
   SIGNET_OK,
   SIGNET_OUT_OF_RANGE,
 } from "./abi.ts";
+export { loadOrder } from "./dependencies.ts";
 export {
   type InstanceFacts,
   type PluginFacts,
@@ -13,7 +14,7 @@ export {
   parsePluginFacts,
   pluginFactsSchema,
 } from "./description.ts";
-export { type ElfFacts, type LibraryFile, loadOrder, readElf, systemLibraries, verifyDependencies } from "./elf.ts";
+export { readElf } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
 export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
@@ -27,7 +28,7 @@ export {
   type ProbeText,
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
-export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
+export { type InputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
 export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export { type FileRole, type ServiceFile, type VerifiedFiles, verifyFiles } from "./verified-files.ts";

@@ -198,7 +198,7 @@ function copyAndSeal(source: number, expected: ExpectedFile): number {
 }
 
 /** MD5 and SHA-256 of the first `size` bytes of a file, hex. About 3 ms per MiB. */
-export function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } {
+function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } {
   const md5 = createHash("md5");
   const sha256 = createHash("sha256");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);

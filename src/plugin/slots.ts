@@ -3,7 +3,7 @@ import { createMemoryFile, mapFile, resizeFile, sealSize, viewMemory } from "./l
 
 const PAGE_BYTES = 4096;
 /** Tensors start on a cache line, which is also the widest alignment vector instructions ask for. */
-export const TENSOR_ALIGNMENT_BYTES = 64;
+const TENSOR_ALIGNMENT_BYTES = 64;
 
 /**
  * The memory that the gateway and one service host share. Each slot belongs to one running job and has a
@@ -73,11 +73,6 @@ export class Slots {
   /** Asks the running job to stop; the plugin sees the word the next time it looks. */
   requestCancel(slot: number): void {
     Atomics.store(this.#control[slot]!.words, controlOffsets.cancel / 4, 1);
-  }
-
-  /** How far the running job says it is, 0 to 1000. */
-  progressPermille(slot: number): number {
-    return Math.min(1000, Atomics.load(this.#control[slot]!.words, controlOffsets.progressPermille / 4));
   }
 }
 

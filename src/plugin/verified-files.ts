@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { SignetError } from "../errors.ts";
-import { readElf, verifyDependencies } from "./elf.ts";
+import { verifyDependencies } from "./dependencies.ts";
+import { readElf } from "./elf.ts";
 import { type ExpectedFile, readSealed, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
 
 export type FileRole = "library" | "dependency" | "model";

@@ -1,15 +1,10 @@
-export { type Access, type AccessOptions, type Action, type Identity, openAccess } from "./access.ts";
-export { addToken, type Role, readTokens, removeToken, roles, type TokenRecord } from "./access-file.ts";
-export { reportSteps, type StepReport } from "./authorization-steps.ts";
-export {
-  type AuthorizedService,
-  authorizeFirst,
-  type FirstAuthorization,
-  type LedgerFacts,
-} from "./first-authorization.ts";
+export { type Access, type Identity, openAccess } from "./access.ts";
+export { addToken, type Role, readTokens, removeToken, type TokenRecord } from "./access-file.ts";
+export { reportSteps } from "./authorization-steps.ts";
+export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
-export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
-export { type InstalledBundle, installBundle } from "./install-bundle.ts";
+export { Inference, type Service } from "./inference.ts";
+export { installBundle } from "./install-bundle.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { SecondAuthorization } from "./second-authorization.ts";

@@ -1,4 +1,4 @@
-export { countBytesElements, decodeBytesElements, encodeBytesElements } from "./bytes-elements.ts";
+export { countBytesElements, encodeBytesElements } from "./bytes-elements.ts";
 export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
 export { jsonTensorSchema, tensorFromJson, tensorToJson } from "./json.ts";
 export { quoteName } from "./quote-name.ts";
