@@ -6,6 +6,7 @@ import { createCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
+import { createReceiveGate } from "./receive-gate.ts";
 
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
@@ -31,6 +32,7 @@ export class GrpcServer {
       "grpc.max_send_message_length": -1,
       "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
       "grpc.enable_channelz": 0,
+      interceptors: [createReceiveGate(options.access)],
     });
     this.#server.addService(inferenceService(), inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
