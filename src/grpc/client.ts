@@ -35,8 +35,8 @@ export class InferenceClient {
 
   /** @throws USAGE for a token that no header can carry, FILE_UNREADABLE */
   constructor(options: InferenceClientOptions) {
-    if (options.token !== undefined && !/^[\x21-\x7e]+$/.test(options.token)) {
-      throw new SignetError("USAGE", "the access token: expected one word of ASCII characters, found something else");
+    if (options.token !== undefined && !/^[\x21-\x7e]*$/.test(options.token)) {
+      throw new SignetError("USAGE", "the access token: expected no spaces and only ASCII characters, found others");
     }
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
     const credentials = createClientCredentials(options.caFile);
