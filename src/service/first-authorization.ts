@@ -102,6 +102,16 @@ export async function loadRevocationLists(directory: string, roots: readonly Tru
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw new SignetError("FILE_UNREADABLE", `${directory}: ${(error as Error).message}`, { cause: error });
   }
-  const read = async (name: string) => parseRevocationList(await readRevocationListFile(join(directory, name)), roots);
-  return Promise.all(names.map(read));
+  return Promise.all(names.map((name) => loadRevocationList(join(directory, name), roots)));
+}
+
+async function loadRevocationList(path: string, roots: readonly TrustRoot[]): Promise<RevocationList> {
+  const file = await readRevocationListFile(path);
+  try {
+    return parseRevocationList(file, roots);
+  } catch (error) {
+    // There may be many of them.
+    const { code, message } = SignetError.from(error);
+    throw new SignetError(code, `${path}: ${message}`, { cause: error });
+  }
 }
