@@ -1,8 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { SignetError } from "../errors.ts";
-import { type FileIdentity, identityOf, isUnchanged } from "./file-identity.ts";
+import { type FileIdentity, identityOf } from "./file-identity.ts";
 import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
 
 /** What the vendor signed about one file. */
@@ -112,13 +113,11 @@ function realpath(path: string): string {
 }
 
 /**
- * Looks whether the file on disk is still the one that was sealed. While the kernel's facts about it are
- * the same this takes about 2 µs; otherwise the file is hashed again, so that a touched or reinstalled file
- * with the same bytes is accepted. Returns the identity to remember.
+ * Hashes the file on disk again, because the kernel's facts about it are not those of the file that was sealed: a
+ * touched or reinstalled file with the same bytes is accepted, with its new identity. Other work goes on meanwhile.
  * @throws LIBRARY_CHANGED
  */
-export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): SealedFile {
-  if (isUnchanged(file.path, file.identity)) return file;
+export async function hashAgain(file: SealedFile, expected: ExpectedFile): Promise<SealedFile> {
   let source: number;
   try {
     source = openRegularFile(file.path, file.name);
@@ -128,7 +127,7 @@ export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): Seale
   try {
     const stats = fstatSync(source, { bigint: true });
     if (stats.size === BigInt(expected.size)) {
-      const found = digestsOfFd(source, expected.size);
+      const found = await digestsInTurns(source, expected.size);
       if (found.sha256 === expected.sha256 && found.md5 === expected.md5) {
         return { ...file, identity: identityOf(stats) };
       }
@@ -197,8 +196,31 @@ function copyAndSeal(source: number, expected: ExpectedFile): number {
   }
 }
 
+interface FileDigests {
+  readonly md5: string;
+  readonly sha256: string;
+}
+
 /** MD5 and SHA-256 of the first `size` bytes of a file, hex. About 3 ms per MiB. */
-function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } {
+function digestsOfFd(fd: number, size: number): FileDigests {
+  const steps = digestSteps(fd, size);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same, letting other work have its turn after every MiB: a model may have gigabytes. */
+async function digestsInTurns(fd: number, size: number): Promise<FileDigests> {
+  const steps = digestSteps(fd, size);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    await setImmediate();
+  }
+}
+
+function* digestSteps(fd: number, size: number): Generator<undefined, FileDigests> {
   const md5 = createHash("md5");
   const sha256 = createHash("sha256");
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
@@ -209,6 +231,7 @@ function digestsOfFd(fd: number, size: number): { md5: string; sha256: string } 
     md5.update(bytes);
     sha256.update(bytes);
     offset += read;
+    yield;
   }
   return { md5: md5.digest("hex"), sha256: sha256.digest("hex") };
 }

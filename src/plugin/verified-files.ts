@@ -2,7 +2,8 @@ import { join } from "node:path";
 import type { SignetError } from "../errors.ts";
 import { verifyDependencies } from "./dependencies.ts";
 import { readElf } from "./elf.ts";
-import { type ExpectedFile, readSealed, type SealedFile, type SealedFiles, verifyUnchanged } from "./sealed-file.ts";
+import { isUnchanged } from "./file-identity.ts";
+import { type ExpectedFile, hashAgain, readSealed, type SealedFile, type SealedFiles } from "./sealed-file.ts";
 
 export type FileRole = "library" | "dependency" | "model";
 
@@ -16,8 +17,9 @@ export interface ServiceFile extends ExpectedFile {
  */
 export class VerifiedFiles {
   readonly #files: { readonly expected: ServiceFile; sealed: SealedFile }[];
-  /** Found once, kept for good: hashing a changed model again at every call would keep all services waiting. */
+  /** Found once, kept for good: a changed file is not hashed again at every call. */
   #change: SignetError | undefined;
+  #hashing: Promise<void> | undefined;
 
   /** @internal */
   constructor(files: { expected: ServiceFile; sealed: SealedFile }[]) {
@@ -33,15 +35,31 @@ export class VerifiedFiles {
     return this.#files.reduce((sum, { expected }) => sum + expected.size, 0);
   }
 
+  /** Second authorization's look at the disk, on every call: about 2 µs a file. False calls for `verifyAgain`. */
+  get areUntouched(): boolean {
+    return this.#change === undefined && this.#files.every(({ sealed }) => isUnchanged(sealed.path, sealed.identity));
+  }
+
   /**
-   * Second authorization's look at the disk, on every call: about 2 µs a file while nothing changed. A file that was
-   * changed once is refused from then on, whatever becomes of it.
+   * Hashes again the files that were touched; calls that arrive meanwhile share the outcome. A file that was changed
+   * once is refused from then on, whatever becomes of it.
    * @throws LIBRARY_CHANGED
    */
-  verifyUnchanged(): void {
-    if (this.#change !== undefined) throw this.#change;
+  verifyAgain(): Promise<void> {
+    if (this.#change !== undefined) return Promise.reject(this.#change);
+    this.#hashing ??= this.#hashTouched().finally(() => {
+      this.#hashing = undefined;
+    });
+    return this.#hashing;
+  }
+
+  async #hashTouched(): Promise<void> {
     try {
-      for (const file of this.#files) file.sealed = verifyUnchanged(file.sealed, file.expected);
+      for (const file of this.#files) {
+        if (!isUnchanged(file.sealed.path, file.sealed.identity)) {
+          file.sealed = await hashAgain(file.sealed, file.expected);
+        }
+      }
     } catch (error) {
       this.#change = error as SignetError;
       throw error;
