@@ -23,7 +23,7 @@ enum {
   CREATE_SEGV, CREATE_LOOP, CREATE_ACCEPTS, CREATE_SILENT, CREATE_NO_NUL, CREATE_OVERRUN, CREATE_LEFT, CREATE_LEAK,
   CREATE_ONCE, CREATE_THREAD, DESTROY_SEGV, RUN_SEGV, RUN_LOOP, RUN_EXIT, RUN_DTYPE, RUN_SHAPE, RUN_SIZE, RUN_OVERRUN,
   RUN_ELSEWHERE, RUN_INPUT, RUN_ROOM, RUN_LEAK, RUN_OWNER, RUN_FAIL_OWNER, RUN_FAIL_SILENT, RUN_RACE, RUN_NO_CANCEL,
-  RUN_SLOW, RUN_EMPTY, RUN_HOME, RUN_PROGRESS, CREATE_UNKNOWN_SEGV,
+  RUN_SLOW, RUN_EMPTY, RUN_HOME, RUN_PROGRESS, CREATE_UNKNOWN_SEGV, DESCRIBE_SINGLE,
 };
 
 /* Where a test links a dependency in, it wants to see which one. */
@@ -86,9 +86,9 @@ static int32_t describe(void *instance, char *json, uint64_t capacity, uint64_t 
   else
     snprintf(text, sizeof text,
              "{\"name\":\"crooked\",\"version\":\"%s\",\"vendor\":\"%s\",\"description\":\"For tests.\","
-             "\"threading\":\"concurrent\",\"cancel\":\"poll\",\"progress\":%s,\"devices\":[\"cpu\"],"
+             "\"threading\":\"%s\",\"cancel\":\"poll\",\"progress\":%s,\"devices\":[\"cpu\"],"
              "\"files\":\"none\",\"config\":{}}",
-             VERSION, part_version(), HAS(RUN_PROGRESS) ? "true" : "false");
+             VERSION, part_version(), HAS(DESCRIBE_SINGLE) ? "single" : "concurrent", HAS(RUN_PROGRESS) ? "true" : "false");
   if (HAS(DESCRIBE_NO_JSON)) strcpy(text, "crooked");
   *length = HAS(DESCRIBE_NO_LENGTH) && capacity < strlen(text) ? 0 : strlen(text);
   if (HAS(DESCRIBE_OVERRUN) || capacity >= strlen(text)) {

@@ -1,1 +1,1 @@
-export { type DataFormat, formatError, formatFields, formatTable, printData, runProgram, say } from "./output.ts";
+export { type DataFormat, formatFields, formatTable, printData, runProgram, say } from "./output.ts";

@@ -32,6 +32,12 @@ describe("loading", () => {
     expect(errorOf(() => loadConfig({ file: "/nowhere/signet.yaml", required: true })).code).toBe("FILE_UNREADABLE");
   });
 
+  test("is read no further than a configuration can be long, also where the file never ends", () => {
+    for (const file of ["/dev/zero", "/dev/urandom"]) {
+      expect(errorOf(() => loadConfig({ file, required: true })).code).toBe("CONFIG_INVALID");
+    }
+  });
+
   test("an empty file means the defaults", () => {
     expect(loadConfig({ file: useFile("# nothing yet\n"), required: true }).maxMessageMiB).toBe(64);
   });

@@ -2,12 +2,4 @@ export { type DataDirectory, dataDirectory } from "./data-directory.ts";
 export { type Launch, readLaunch, verifyLaunch } from "./launch.ts";
 export { type ListenAddress, parseListen, type ResolvedListen, resolveListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
-export {
-  type ConfigInput,
-  configSchema,
-  type LogLevel,
-  logLevels,
-  type ServerConfig,
-  type ServiceSettings,
-  serviceSettings,
-} from "./schema.ts";
+export { configSchema, type ServerConfig, serviceSettings } from "./schema.ts";

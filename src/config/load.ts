@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
@@ -37,16 +37,33 @@ export function parseConfig(written: unknown, where: string, overrides: ConfigSo
 function readConfigFile({ file, required }: ConfigSource): string | undefined {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(file);
+    bytes = readStart(file, MAX_CONFIG_BYTES + 1);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
     if (reason === "ENOENT" && !required) return undefined;
     throw new SignetError("FILE_UNREADABLE", `${file}: the configuration could not be read (${reason})`, { cause });
   }
   if (bytes.length > MAX_CONFIG_BYTES) {
-    throw new SignetError("CONFIG_INVALID", `${file}: expected at most 1 MiB, found ${bytes.length} bytes`);
+    throw new SignetError("CONFIG_INVALID", `${file}: expected at most 1 MiB, found more`);
   }
   return bytes.toString("utf8");
+}
+
+/** No more than that is read: the file may be a device that never ends. */
+function readStart(file: string, maxBytes: number): Buffer {
+  const fd = openSync(file, "r");
+  try {
+    const bytes = Buffer.alloc(maxBytes);
+    let length = 0;
+    while (length < maxBytes) {
+      const read = readSync(fd, bytes, length, maxBytes - length, null);
+      if (read === 0) break;
+      length += read;
+    }
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function parseYaml(text: string, file: string): unknown {

@@ -63,8 +63,7 @@ const settings = z.strictObject({
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
 });
 
-export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-export type LogLevel = (typeof logLevels)[number];
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 export const configSchema = z.strictObject({
   listen: z.string().default("127.0.0.1:8001").describe("Where gRPC listens: `ADDRESS:PORT` or `[IPv6]:PORT`."),

@@ -6,4 +6,4 @@ export type { Job, JobResult } from "./job.ts";
 export { checkPlugin, type PluginCheckOptions } from "./plugin-check.ts";
 export { type ReadGpusOptions, readGpus } from "./read-gpus.ts";
 export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
-export type { ServiceEvent, ServiceState } from "./supervisor.ts";
+export type { ServiceEvent } from "./supervisor.ts";

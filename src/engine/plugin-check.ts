@@ -25,8 +25,6 @@ export interface PluginCheckOptions {
   readonly config: Readonly<Record<string, unknown>>;
   /** How long one call may take before it counts as hanging. Default 60,000. */
   readonly tryTimeoutMs?: number;
-  /** Called with each finding as it is made. */
-  readonly onFinding?: (finding: Finding) => void;
 }
 
 interface CheckedFile {
@@ -198,8 +196,6 @@ class PluginCheck {
   }
 
   #add(level: Finding["level"], check: string, found: string): void {
-    const finding = { level, check, found };
-    this.findings.push(finding);
-    this.#options.onFinding?.(finding);
+    this.findings.push({ level, check, found });
   }
 }

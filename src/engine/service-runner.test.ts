@@ -1,7 +1,9 @@
-import { describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
-import { faultyJob, faultyResult, identityJob, useService } from "../../test/helpers/runner.ts";
-import type { Job } from "./index.ts";
+import { faultyJob, faultyResult, identityJob, job, useService } from "../../test/helpers/runner.ts";
+import { type Job, type ServiceEvent, ServiceRunner } from "./index.ts";
 
 const faulty = nativeLibrary("faulty");
 const identity = nativeLibrary("identity");
@@ -127,6 +129,36 @@ describe("starting", () => {
 });
 
 describe("waiting and stopping", () => {
+  test("a plugin that says it takes one job at a time gets one, however many are licensed", async () => {
+    const library = compileCrooked(join(useDirectory(), "single.so"), { faults: ["DESCRIBE_SINGLE", "RUN_RACE"] });
+    const { runner } = await useService(library, {}, { concurrency: 4 });
+    const input = { name: "in", datatype: "UINT8", shape: [1], data: new Uint8Array(1) } as const;
+    let running = 0;
+    let most = 0;
+    const begin = () => {
+      most = Math.max(most, ++running);
+      return () => running--;
+    };
+    const results = await Promise.all(Array.from({ length: 8 }, () => runner.submit(job([input], { begin }))));
+    expect(results.map(({ outputs }) => outputs[0]!.data[0])).toEqual(new Array(8).fill(0));
+    expect(most).toBe(1);
+  });
+
+  test("a process that cannot even be started is tried again, while jobs wait until their deadline", async () => {
+    const events: ServiceEvent[] = [];
+    const runner = new ServiceRunner({
+      ...{ name: "impossible", files: [], config: {}, inputs: [], outputs: [], concurrency: 1, admission: "queue" },
+      ...{ maxQueue: 1, queueTimeoutMs: null, slotBytes: 1, memoryLimitBytes: 1, cancelGraceMs: 1, startTimeoutMs: 1 },
+      home: "no\0directory",
+      onEvent: (event) => events.push(event),
+    });
+    onTestFinished(() => runner.stop(0));
+    expect(await runner.start()).toMatchObject({ code: "INTERNAL" });
+    await expect.poll(() => events.filter((event) => event.type === "ended").length).toBeGreaterThan(2);
+    const late = job([], { deadlineMs: performance.now() + 50 });
+    await expect(runner.submit(late)).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+  });
+
   test("a full queue refuses, and what waits runs in order of priority", async () => {
     const { runner } = await useService(faulty, {}, { maxQueue: 2 });
     const order: string[] = [];

@@ -98,8 +98,13 @@ export class ServiceRunner {
     return entry.answer.finally(() => job.signal.removeEventListener("abort", onAbort));
   }
 
+  /** A plugin that takes one job at a time gets one: a job that waited inside its process would be charged for it. */
+  get #mostRunning(): number {
+    return this.facts?.plugin.threading === "single" ? 1 : this.#options.concurrency;
+  }
+
   #admissionRefusal(job: Job): SignetError | undefined {
-    const { admission, maxQueue, concurrency } = this.#options;
+    const { admission, maxQueue } = this.#options;
     const refuse = (code: ConstructorParameters<typeof SignetError>[0], message: string) =>
       new SignetError(code, `${this.name}${message}`, { cause: this.#supervisor.lastError });
     if (job.signal.aborted) return refuse("CANCELLED", ": the caller cancelled");
@@ -109,10 +114,10 @@ export class ServiceRunner {
     if (this.#supervisor.refusal) return this.#supervisor.refusal;
     if (this.state === "stopped") return this.#stoppingError();
     const isReady = this.state === "ready";
-    if (isReady && this.#freeSlots.length > 0 && this.#queue.length === 0) return undefined;
+    if (isReady && this.#running.size < this.#mostRunning && this.#queue.length === 0) return undefined;
     if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
     if (admission === "reject") {
-      return refuse("SERVICE_BUSY", `: ${this.#running.size} of ${concurrency} jobs are running`);
+      return refuse("SERVICE_BUSY", `: ${this.#running.size} of ${this.#mostRunning} jobs are running`);
     }
     if (this.#queue.isFull) return refuse("QUEUE_FULL", `: ${this.#queue.length} calls wait, at most ${maxQueue} may`);
     return undefined;
@@ -159,7 +164,7 @@ export class ServiceRunner {
     const { host } = this.#supervisor;
     if (!host) return;
     // A job that ignores its cancel word is about to cost the process its life; nothing new joins it there.
-    while (this.#freeSlots.length > 0 && ![...this.#running].some((entry) => entry.isOverdue)) {
+    while (this.#running.size < this.#mostRunning && ![...this.#running].some((entry) => entry.isOverdue)) {
       const entry = this.#queue.shift();
       if (!entry) break;
       this.#run(host, entry);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { SignetError } from "../errors.ts";
 import { closeOthersOnExec } from "../plugin/index.ts";
 import { serviceHostEnvironment } from "./environment.ts";
 
@@ -17,13 +18,20 @@ export interface ChildOptions {
 /**
  * Starts a process that will run foreign code. It gets an environment of its own, the channel, and the descriptors
  * that are named: nothing else, also not what this process was itself started with.
+ * @throws SERVICE_START_FAILED
  */
 export function startChild({ program, home, threads, inherited, nodeFlags = [] }: ChildOptions): ChildProcess {
   closeOthersOnExec();
   const file = fileURLToPath(new URL(`./host/${program}`, import.meta.url));
-  return spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, file], {
+  const child = spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, file], {
     env: serviceHostEnvironment(home, threads),
     cwd: home,
     stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],
   });
+  // What Node gives, against its types, where this process has no descriptors left; its "error" event comes later.
+  if ((child.stdio as ChildProcess["stdio"] | undefined) === undefined) {
+    child.on("error", () => {});
+    throw new SignetError("SERVICE_START_FAILED", "no process could be started: this one has no file descriptors left");
+  }
+  return child;
 }

@@ -91,12 +91,20 @@ export class Supervisor {
   async start(): Promise<SignetError | null> {
     const { name, slots, onEvent, onReady, ...options } = this.#options;
     this.#setState("starting");
-    const host = new HostProcess({
-      ...options,
-      service: name,
-      slots,
-      onOutput: (stream, line) => onEvent({ type: "output", stream, line }),
-    });
+    let host: HostProcess;
+    try {
+      host = new HostProcess({
+        ...options,
+        service: name,
+        slots,
+        onOutput: (stream, line) => onEvent({ type: "output", stream, line }),
+      });
+    } catch (error) {
+      // A try like any other: nobody waits for the restarts, so what they threw would end the gateway.
+      const failure = SignetError.from(error);
+      this.#hostEnded(failure);
+      return failure;
+    }
     this.#host = host;
     void host.ended.then((error) => this.#hostEnded(error));
     try {

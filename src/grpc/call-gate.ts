@@ -19,6 +19,9 @@ export interface CallGateOptions {
 
 /** What an open method may be sent: the name of a service, and room for more. */
 const MAX_OPEN_MESSAGE_BYTES = 1024;
+/** Every request but ModelInfer's is a name or two. A thousand streams of one connection may each bring one. */
+const MAX_SMALL_MESSAGE_BYTES = 128 * 1024;
+const INFER = "/inference.GRPCInferenceService/ModelInfer";
 /** The standard trailer by which a server tells when to try again, ms. */
 const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
@@ -54,6 +57,7 @@ export function createCallGate({ access, quotas, audit, isOpen }: CallGateOption
       limitMessage(call, MAX_OPEN_MESSAGE_BYTES);
       return new ServerInterceptingCall(call);
     }
+    if (path !== INFER) limitMessage(call, MAX_SMALL_MESSAGE_BYTES);
     let admission: Admission | undefined;
     return new ServerInterceptingCall(call, {
       start: (next) =>

@@ -1,14 +1,7 @@
-import { readFileSync } from "node:fs";
-import {
-  type CallOptions,
-  ChannelCredentials,
-  type Client,
-  Metadata,
-  makeClientConstructor,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { type CallOptions, type Client, Metadata, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { SignetError } from "../errors.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
+import { createClientCredentials } from "./credentials.ts";
 import { errorFromGrpcStatus } from "./errors.ts";
 import {
   type InferRequestMessage,
@@ -40,12 +33,13 @@ export class InferenceClient {
   readonly #client: Client & Record<string, Unary>;
   readonly #options: InferenceClientOptions;
 
+  /** @throws USAGE for a token that no header can carry, FILE_UNREADABLE */
   constructor(options: InferenceClientOptions) {
+    if (options.token !== undefined && !/^[\x21-\x7e]*$/.test(options.token)) {
+      throw new SignetError("USAGE", "the access token: expected no spaces and only ASCII characters, found others");
+    }
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
-    const credentials =
-      options.caFile === undefined
-        ? ChannelCredentials.createInsecure()
-        : ChannelCredentials.createSsl(readFileSync(options.caFile));
+    const credentials = createClientCredentials(options.caFile);
     this.#options = options;
     this.#client = new Constructor(options.server, credentials, {
       "grpc.max_receive_message_length": -1,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { ChannelCredentials, ServerCredentials } from "@grpc/grpc-js";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 
@@ -15,6 +15,11 @@ export function createCredentials({ tls }: Pick<ResolvedListen, "tls">): ServerC
   } catch (error) {
     throw new SignetError("CONFIG_INVALID", "tls: the certificate and key are not a usable pair", { cause: error });
   }
+}
+
+/** For a client: TLS with the CA certificates of a PEM file, plaintext without one. @throws FILE_UNREADABLE */
+export function createClientCredentials(caFile: string | undefined): ChannelCredentials {
+  return caFile === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(read(caFile));
 }
 
 function read(path: string): Buffer {

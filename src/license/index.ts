@@ -17,7 +17,7 @@ export {
 export { type ClaimedLine, MAC_BYTES, openLine, sealLine, splitLine } from "./chain.ts";
 export { decryptConf, encryptConf, MAX_CONF_BYTES } from "./conf.ts";
 export { verifyConfAgrees } from "./conf-agreement.ts";
-export { createContentSecret, unwrapContentKey, wrapContentKey } from "./content-key.ts";
+export { createContentSecret, wrapContentKey } from "./content-key.ts";
 export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
 export { DRIFT_NEXT, describeDrift, describeHostMatch, describePoints } from "./drift.ts";
@@ -45,6 +45,7 @@ export {
   isSameSigner,
   parseRevocationList,
   type RevocationNumber,
+  readRevocationListFile,
   type SignedRevocationList,
   verifyListsCurrent,
   verifyNotRevoked,
@@ -64,9 +65,7 @@ export {
   enforcements,
   entitlementsSchema,
   type FileRole,
-  fileRoles,
   type HostRequest,
-  hostRequestSchema,
   type LedgerHead,
   type License,
   type LicenseConf,
@@ -80,8 +79,6 @@ export {
   licensedFileSchema,
   licenseKinds,
   licenseSchema,
-  limitsSchema,
-  type Platform,
   PRODUCT,
   payloadTypes,
   platforms,
@@ -89,18 +86,15 @@ export {
   type RevocationList,
   revocationListSchema,
   type ServiceConf,
-  serviceConfSchema,
-  tensorSpecSchema,
 } from "./schema.ts";
 export { isSignedBy, signEnvelope } from "./sign.ts";
-export { formatJson, parseStrictJson, StrictJsonError } from "./strict-json.ts";
+export { formatJson } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
   parseLicense,
   parseLicenseEnvelope,
   readConfFile,
   readLicenseFile,
-  type SignedPayload,
   verifyConfDigests,
   verifyFingerprint,
   verifyHostKey,
@@ -108,7 +102,6 @@ export {
   verifyNotDeactivated,
   verifyProduct,
   verifySequence,
-  verifySignature,
   verifyTime,
 } from "./verify.ts";
 export { createFile, replaceFile } from "./write-file.ts";

@@ -19,7 +19,7 @@ const revocations = { r: keyId, i: keyId, n: count };
 
 const suspectSchema = z.strictObject({ t: z.int(), m: count, b: z.string().max(16) });
 
-export const ledgerRecordSchema = z.discriminatedUnion("k", [
+const ledgerRecordSchema = z.discriminatedUnion("k", [
   /** The first record of a ledger; `id` tells it from any other made with the same key. */
   z.strictObject({ ...stamp, k: z.literal("genesis"), id: z.string().regex(/^[0-9a-f]{32}$/) }),
   /** A server opened the ledger; `cut` bytes of a torn write and `anchors` unusable anchors were found. */

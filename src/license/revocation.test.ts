@@ -1,8 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { verifyChain } from "./certificates.ts";
 import { envelopeKinds } from "./envelope.ts";
-import { parseRevocationList, verifyListsCurrent, verifyNotRevoked } from "./revocation.ts";
+import { parseRevocationList, readRevocationListFile, verifyListsCurrent, verifyNotRevoked } from "./revocation.ts";
 import type { License, RevocationList } from "./schema.ts";
 import { signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";
@@ -114,4 +118,14 @@ test("one changed bit anywhere is noticed", () => {
 
 test("an unknown field is refused, though it is signed", () => {
   expect(() => parseRevocationList(signList({ ...listOf(), extra: 1 }, vendor.root), roots)).toThrow(invalid);
+});
+
+test("a pipe or a huge file in the place of a list is refused, and neither waited for nor read to its end", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "signet-test-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  const [pipe, huge] = [join(directory, "pipe.crl"), join(directory, "huge.crl")];
+  execFileSync("mkfifo", [pipe]);
+  await writeFile(huge, Buffer.alloc(envelopeKinds.revocation.maxBytes + 1));
+  await expect(readRevocationListFile(pipe)).rejects.toThrow(expect.objectContaining({ code: "FILE_UNREADABLE" }));
+  await expect(readRevocationListFile(huge)).rejects.toThrow(invalid);
 });

@@ -2,6 +2,7 @@ import { SignetError } from "../errors.ts";
 import { keyIdOf, type TrustedIssuer, verifyChain, verifyIssuedInTime } from "./certificates.ts";
 import { parseDocument } from "./document.ts";
 import { type Envelope, envelopeKinds, parseEnvelope } from "./envelope.ts";
+import { readSmallFile } from "./read-file.ts";
 import { type License, type RevocationList, revocationListSchema } from "./schema.ts";
 import { isSignedBy } from "./sign.ts";
 import type { TrustRoot } from "./trust-root.ts";
@@ -17,6 +18,15 @@ export interface RevocationNumber {
 
 /** A list whose signature was verified. Only parseRevocationList makes one. */
 export type SignedRevocationList = Readonly<RevocationList> & RevocationNumber;
+
+export function readRevocationListFile(path: string): Promise<Buffer> {
+  return readSmallFile(path, {
+    maxBytes: envelopeKinds.revocation.maxBytes,
+    missing: "FILE_UNREADABLE",
+    tooLarge: "REVOCATION_LIST_INVALID",
+    what: "a revocation list",
+  });
+}
 
 /**
  * A list signed by a pinned root (no certificate in the file) or by an issuer below it. Only a root may withdraw

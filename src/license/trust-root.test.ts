@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { addTrustRoot, loadTrustRoots, parseTrustRoot } from "./trust-root.ts";
+import { addTrustRoot, loadTrustRoots, parseTrustRoot, weaknessOfPlace } from "./trust-root.ts";
 import { createAuthority, createKey, createVendor } from "./vendor.fixture.ts";
 
 let directory: string;
@@ -73,6 +73,26 @@ test("a root, or a directory of roots, that other users can write is refused", a
   await chmod(join(directory, `${keyId}.pem`), 0o644);
   await chmod(directory, 0o777);
   await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+});
+
+test("roots whose directory other users could replace by their own are refused", async () => {
+  const roots = join(directory, "data", "trust");
+  await addTrustRoot(roots, pem);
+  await chmod(join(directory, "data"), 0o775);
+  await expect(loadTrustRoots(roots)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+  await chmod(join(directory, "data"), 0o1777); // as /tmp is
+  expect(await loadTrustRoots(roots)).toHaveLength(1);
+});
+
+test.each([
+  ["this user", 1000, 1000, true],
+  ["root", 0, 1000, true],
+  ["another user", 1001, 1000, false],
+  ["a service's user whose roots root looks after", 1001, 0, true],
+])("roots that belong to %s: %i seen by %i", (_, uid, self, isGood) => {
+  for (const role of ["root", "roots", "above"] as const) {
+    expect(weaknessOfPlace({ mode: 0o755, uid }, role, self) === undefined).toBe(isGood);
+  }
 });
 
 test("a huge file among the roots is refused", async () => {

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { SignetError } from "../errors.ts";
 import {
   isIssuedBy,
@@ -16,6 +16,7 @@ import { createFile } from "./write-file.ts";
 
 const MAX_ROOT_BYTES = 64 * 1024;
 const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
 
 /** A vendor's root certificate that the operator has pinned. */
 export interface TrustRoot {
@@ -63,13 +64,15 @@ export async function removeTrustRoot(directory: string, keyId: string): Promise
 export async function loadTrustRoots(directory: string): Promise<TrustRoot[]> {
   const names = (await listDirectory(directory)).filter((name) => name.endsWith(".pem")).sort();
   if (names.length === 0) throw new SignetError("TRUST_ROOT_MISSING", `${directory}: no root certificate is pinned`);
-  await verifyOnlyOwnerWrites(directory);
+  // Who may rename what lies in the directory above can put a directory of their own in this one's place.
+  await verifyOnlyOwnerWrites(dirname(resolve(directory)), "above");
+  await verifyOnlyOwnerWrites(directory, "roots");
   return Promise.all(names.map((name) => loadTrustRoot(directory, name)));
 }
 
 async function loadTrustRoot(directory: string, name: string): Promise<TrustRoot> {
   const path = join(directory, name);
-  await verifyOnlyOwnerWrites(path);
+  await verifyOnlyOwnerWrites(path, "root");
   const pem = await readSmallFile(path, {
     maxBytes: MAX_ROOT_BYTES,
     missing: "TRUST_ROOT_MISSING",
@@ -83,12 +86,28 @@ async function loadTrustRoot(directory: string, name: string): Promise<TrustRoot
   return root;
 }
 
-// Who can write here decides what this host trusts.
-async function verifyOnlyOwnerWrites(path: string): Promise<void> {
-  const { mode } = await stat(path);
-  if ((mode & WRITABLE_BY_OTHERS) !== 0) {
-    throw new SignetError("TRUST_ROOT_INVALID", `${path}: other users can write it; expected chmod go-w`);
-  }
+async function verifyOnlyOwnerWrites(path: string, role: PlaceRole): Promise<void> {
+  const weakness = weaknessOfPlace(await stat(path), role, process.geteuid?.());
+  if (weakness !== undefined) throw new SignetError("TRUST_ROOT_INVALID", `${path}: ${weakness}`);
+}
+
+/** "above" is the directory that has the roots' directory in it. */
+type PlaceRole = "root" | "roots" | "above";
+
+/**
+ * Why somebody else could decide what this host trusts; undefined if nobody could. Root's directories are good for
+ * everybody, and root may look after those of a service's user.
+ */
+export function weaknessOfPlace(
+  { mode, uid }: { mode: number; uid: number },
+  role: PlaceRole,
+  self: number | undefined,
+): string | undefined {
+  // Under the sticky bit others can add names, but not take away those that are there.
+  const othersCanReplace = (mode & WRITABLE_BY_OTHERS) !== 0 && !(role === "above" && (mode & STICKY) !== 0);
+  if (othersCanReplace) return "other users can write it; expected chmod go-w";
+  const isOwn = self === undefined || self === 0 || uid === 0 || uid === self;
+  return isOwn ? undefined : `belongs to user ${uid}; expected user ${self} or root`;
 }
 
 async function listDirectory(directory: string): Promise<string[]> {

@@ -32,7 +32,7 @@ const tensors = z
   .max(64);
 
 /** What describe() says with an instance: the tensors of its model. */
-export const instanceFactsSchema = z.object({ inputs: tensors, outputs: tensors.min(1) });
+const instanceFactsSchema = z.object({ inputs: tensors, outputs: tensors.min(1) });
 export type InstanceFacts = z.infer<typeof instanceFactsSchema>;
 
 /** Reads a description, which comes from a process that may have been compromised. @throws PLUGIN_INCOMPATIBLE */

@@ -6,6 +6,7 @@ export {
   SIGNET_OK,
   SIGNET_OUT_OF_RANGE,
 } from "./abi.ts";
+export { loadOrder } from "./dependencies.ts";
 export {
   type InstanceFacts,
   type PluginFacts,
@@ -13,7 +14,7 @@ export {
   parsePluginFacts,
   pluginFactsSchema,
 } from "./description.ts";
-export { type ElfFacts, type LibraryFile, loadOrder, readElf, systemLibraries, verifyDependencies } from "./elf.ts";
+export { readElf } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
 export { type KernelClock, probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
 export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";

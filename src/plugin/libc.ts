@@ -30,7 +30,7 @@ const MFD_NOEXEC_SEAL = 0x08; // Linux 6.3 and newer
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE: nothing about the file can change any more. */
-export const ALL_SEALS = 0x0f;
+const ALL_SEALS = 0x0f;
 const F_SEAL_SEAL = 0x01;
 const F_SEAL_SHRINK = 0x02;
 const F_SEAL_GROW = 0x04;

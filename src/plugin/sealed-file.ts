@@ -1,8 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { SignetError } from "../errors.ts";
-import { type FileIdentity, identityOf, isUnchanged } from "./file-identity.ts";
+import { type FileIdentity, identityOf } from "./file-identity.ts";
 import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
 
 /** What the vendor signed about one file. */
@@ -42,6 +43,15 @@ export function runSteps<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const { done, value } = steps.next();
     if (done) return value;
+  }
+}
+
+/** Does it beside other work, which waits some milliseconds at a time. */
+export async function runStepsAside<Result>(steps: Steps<Result>): Promise<Result> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await nextTurn();
   }
 }
 
@@ -144,13 +154,11 @@ function realpath(path: string): string {
 }
 
 /**
- * Looks whether the file on disk is still the one that was sealed. While the kernel's facts about it are
- * the same this takes about 2 µs; otherwise the file is hashed again, so that a touched or reinstalled file
- * with the same bytes is accepted. Returns the identity to remember.
+ * Hashes the file on disk again, because the kernel's facts about it are not those of the file that was sealed: a
+ * touched or reinstalled file with the same bytes is accepted, with its new identity. Other work goes on meanwhile.
  * @throws LIBRARY_CHANGED
  */
-export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): SealedFile {
-  if (isUnchanged(file.watchedPath, file.identity)) return file;
+export async function hashAgain(file: SealedFile, expected: ExpectedFile): Promise<SealedFile> {
   let source: number;
   try {
     source = openRegularFile(file.watchedPath, file.name);
@@ -160,7 +168,7 @@ export function verifyUnchanged(file: SealedFile, expected: ExpectedFile): Seale
   try {
     const stats = fstatSync(source, { bigint: true });
     if (stats.size === BigInt(expected.size)) {
-      const found = digestsOfFd(source, expected.size);
+      const found = await runStepsAside(digestsInSteps(source, expected.size));
       if (found.sha256 === expected.sha256 && found.md5 === expected.md5) {
         return { ...file, identity: identityOf(stats) };
       }
@@ -231,7 +239,7 @@ function* copyAndSeal(source: number, expected: ExpectedFile): Steps<number> {
 }
 
 /** MD5 and SHA-256 of the first `size` bytes of a file, hex. About 3 ms per MiB. */
-export function digestsOfFd(fd: number, size: number): FileDigests {
+function digestsOfFd(fd: number, size: number): FileDigests {
   return runSteps(digestsInSteps(fd, size));
 }
 

@@ -4,7 +4,7 @@ import { createMemoryFile, emptyMemoryFile, mapFile, resizeFile, sealSize, viewM
 
 const PAGE_BYTES = 4096;
 /** Tensors start on a cache line, which is also the widest alignment vector instructions ask for. */
-export const TENSOR_ALIGNMENT_BYTES = 64;
+const TENSOR_ALIGNMENT_BYTES = 64;
 
 /**
  * The memory that the gateway and one service host share. Each slot belongs to one running job and has a
@@ -83,11 +83,6 @@ export class Slots {
   release(): void {
     emptyMemoryFile(this.fd, this.count * (PAGE_BYTES + this.bytes));
     closeSync(this.fd);
-  }
-
-  /** How far the running job says it is, 0 to 1000. */
-  progressPermille(slot: number): number {
-    return Math.min(1000, Atomics.load(this.#control[slot]!.words, controlOffsets.progressPermille / 4));
   }
 }
 

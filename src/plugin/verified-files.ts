@@ -1,14 +1,17 @@
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { readElf, verifyDependencies } from "./elf.ts";
+import type { SignetError } from "../errors.ts";
+import { verifyDependencies } from "./dependencies.ts";
+import { readElf } from "./elf.ts";
+import { isUnchanged } from "./file-identity.ts";
 import {
   type ExpectedFile,
+  hashAgain,
   readSealed,
   runSteps,
+  runStepsAside,
   type SealedFile,
   type SealedFiles,
   type Steps,
-  verifyUnchanged,
 } from "./sealed-file.ts";
 
 export type FileRole = "library" | "dependency" | "model";
@@ -23,6 +26,9 @@ export interface ServiceFile extends ExpectedFile {
  */
 export class VerifiedFiles {
   readonly #files: { readonly expected: ServiceFile; sealed: SealedFile }[];
+  /** Found once, kept for good: a changed file is not hashed again at every call. */
+  #change: SignetError | undefined;
+  #hashing: Promise<void> | undefined;
 
   /** @internal */
   constructor(files: { expected: ServiceFile; sealed: SealedFile }[]) {
@@ -44,7 +50,7 @@ export class VerifiedFiles {
   }
 
   /**
-   * From now on `verifyUnchanged` looks into this directory. It is another way to the one they were verified in,
+   * From now on second authorization looks into this directory. It is another way to the one they were verified in,
    * that holds when it is renamed.
    */
   watchIn(directory: string): void {
@@ -53,12 +59,39 @@ export class VerifiedFiles {
     }
   }
 
+  /** Second authorization's look at the disk, on every call: about 2 µs a file. False calls for `verifyAgain`. */
+  get areUntouched(): boolean {
+    return (
+      this.#change === undefined && this.#files.every(({ sealed }) => isUnchanged(sealed.watchedPath, sealed.identity))
+    );
+  }
+
   /**
-   * Second authorization's look at the disk, on every call: about 2 µs a file while nothing changed.
+   * Hashes again the files that were touched; calls that arrive meanwhile share the outcome. A file that was changed
+   * once is refused from then on, whatever becomes of it.
    * @throws LIBRARY_CHANGED
    */
-  verifyUnchanged(): void {
-    for (const file of this.#files) file.sealed = verifyUnchanged(file.sealed, file.expected);
+  verifyAgain(): Promise<void> {
+    if (this.#change !== undefined) return Promise.reject(this.#change);
+    this.#hashing ??= this.#hashTouched().finally(() => {
+      this.#hashing = undefined;
+    });
+    return this.#hashing;
+  }
+
+  async #hashTouched(): Promise<void> {
+    try {
+      for (const file of this.#files) {
+        if (!isUnchanged(file.sealed.watchedPath, file.sealed.identity)) {
+          const { identity } = await hashAgain(file.sealed, file.expected);
+          // Where to look may have changed meanwhile, and stays as it is then.
+          file.sealed = { ...file.sealed, identity };
+        }
+      }
+    } catch (error) {
+      this.#change = error as SignetError;
+      throw error;
+    }
   }
 }
 
@@ -78,12 +111,7 @@ export async function verifyFilesAside(
   files: readonly ServiceFile[],
   sealedFiles: SealedFiles,
 ): Promise<VerifiedFiles> {
-  const steps = verifyInSteps(directory, files, sealedFiles);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done) return value;
-    await nextTurn();
-  }
+  return await runStepsAside(verifyInSteps(directory, files, sealedFiles));
 }
 
 function* verifyInSteps(

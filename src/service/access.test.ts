@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../errors.ts";
 import { createLog } from "../telemetry/index.ts";
@@ -161,6 +161,23 @@ describe("the file", () => {
       clock.monotonic += RECHECK_MS;
       expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe(expected);
     }
+  });
+
+  test("that cannot even be looked at any more lets nobody in until it is there again", async () => {
+    const file = useAccessFile();
+    const { token } = await addToken(file, grant);
+    const { access, clock } = useAccess(file);
+    const directory = dirname(file);
+    renameSync(directory, `${directory}.away`);
+    writeFileSync(directory, "no directory");
+    clock.monotonic += RECHECK_MS;
+    for (let call = 0; call < 2; call++) {
+      expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("UNAUTHENTICATED");
+    }
+    rmSync(directory);
+    renameSync(`${directory}.away`, directory);
+    clock.monotonic += RECHECK_MS;
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
   });
 
   test.each([

@@ -156,8 +156,15 @@ function identityOf({ id, name, role, services, limits = noLimits }: TokenRecord
   });
 }
 
-/** Changes whenever the file does; a rename, as addToken and removeToken do it, changes the inode. */
+/**
+ * Changes whenever the file does; a rename, as addToken and removeToken do it, changes the inode. A file that cannot
+ * be looked at any more is another version too, which readTokens then refuses.
+ */
 function fileVersion(file: string): string {
-  const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
-  return stats === undefined ? "none" : `${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+    return `${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "unknown error";
+  }
 }

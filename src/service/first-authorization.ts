@@ -5,7 +5,6 @@ import { SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
-  envelopeKinds,
   type HostKey,
   loadTrustRoots,
   openHostKey,
@@ -13,7 +12,7 @@ import {
   type RevocationNumber,
   readConfFile,
   readLicenseFile,
-  readSmallFile,
+  readRevocationListFile,
   type ServiceConf,
   type SignedRevocationList,
   type TrustRoot,
@@ -128,7 +127,7 @@ export async function loadRevocationLists(
   }
   const pinned = names.filter((name) => isOfPinnedRoot(name, roots));
   return Promise.all(
-    pinned.map(async (name) => parseRevocationList(await readRevocationFile(join(directory, name)), roots)),
+    pinned.map(async (name) => parseRevocationList(await readRevocationListFile(join(directory, name)), roots)),
   );
 }
 
@@ -136,13 +135,4 @@ export async function loadRevocationLists(
 function isOfPinnedRoot(name: string, roots: readonly TrustRoot[]): boolean {
   const rootKeyId = /^([0-9a-f]{64})-[0-9a-f]{64}\.crl$/.exec(name)?.[1];
   return rootKeyId === undefined || roots.some(({ keyId }) => keyId === rootKeyId);
-}
-
-function readRevocationFile(path: string): Promise<Buffer> {
-  return readSmallFile(path, {
-    maxBytes: envelopeKinds.revocation.maxBytes,
-    missing: "REVOCATION_LIST_INVALID",
-    tooLarge: "REVOCATION_LIST_INVALID",
-    what: "a revocation list",
-  });
 }

@@ -19,8 +19,8 @@ export {
 } from "./first-authorization.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
-export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
-export { type InstalledBundle, installBundle } from "./install-bundle.ts";
+export { Inference, type Service } from "./inference.ts";
+export { installBundle } from "./install-bundle.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { readHostMachine } from "./read-host-machine.ts";

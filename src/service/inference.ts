@@ -82,7 +82,9 @@ export class Inference {
     let durationMs = 0;
     let outcome = "OK";
     try {
-      this.#authorize(service);
+      // Refused early, before the request is looked at, is what would be refused anyway.
+      const hashing = service.authorization.verify();
+      if (hashing) await hashing;
       const inputs = validateInputs(call.inputs, service.conf.inputs);
       validateOutputs(call.outputs, service.conf.outputs);
       const result = await service.runner.submit({
@@ -93,7 +95,7 @@ export class Inference {
         ...this.#limits(service, call.deadlineMs, arrivedMs),
         begin: () => {
           queueMs = performance.now() - arrivedMs;
-          const ticket = this.#refusing(service, () => service.authorization.begin());
+          const ticket = service.authorization.begin();
           return () => service.authorization.end(ticket);
         },
       });
@@ -103,6 +105,7 @@ export class Inference {
       const error = SignetError.from(thrown);
       outcome = error.code;
       durationMs = performance.now() - arrivedMs - queueMs;
+      if (error.code === "LIBRARY_CHANGED") this.#refuse(service, error);
       if (error.code === "INTERNAL")
         this.#log.error({ err: error, jobId, service: call.service }, "a job failed unexpectedly");
       throw error;
@@ -122,20 +125,11 @@ export class Inference {
     }
   }
 
-  /** Refuses early what would be refused anyway, before the request is looked at. */
-  #authorize(service: Service): void {
-    this.#refusing(service, () => service.authorization.verify());
-  }
-
   /** A file that changed under a running service stops the service, for this caller and all others. */
-  #refusing<T>(service: Service, check: () => T): T {
-    try {
-      return check();
-    } catch (thrown) {
-      const error = SignetError.from(thrown);
-      if (error.code === "LIBRARY_CHANGED") service.runner.refuse(error);
-      throw error;
-    }
+  #refuse({ conf, runner }: Service, error: SignetError): void {
+    if (runner.state === "refused") return;
+    this.#log.error({ err: error, service: conf.name }, "the service is stopped: a licensed file was changed");
+    runner.refuse(error);
   }
 
   #limits({ conf, callTimeoutMs }: Service, deadlineMs: number, nowMs: number) {

@@ -50,10 +50,16 @@ export class SecondAuthorization {
   }
 
   /**
-   * Everything but the charge.
+   * Everything but the charge. A promise only where a file was touched and is being hashed again.
    * @throws LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
    */
-  verify(): void {
+  verify(): Promise<void> | undefined {
+    this.#verifyTime();
+    const { files } = this.#service;
+    return files.areUntouched ? undefined : files.verifyAgain();
+  }
+
+  #verifyTime(): void {
     const { name } = this.#service.conf;
     if (this.#ledger.nowMs < this.#notBeforeMs) {
       throw new SignetError("LICENSE_NOT_YET_VALID", `${name}: starts ${new Date(this.#notBeforeMs).toISOString()}`);
@@ -65,15 +71,19 @@ export class SecondAuthorization {
         `${name}: expired ${expires} with ${this.#graceDays} days of grace, which are over`,
       );
     }
-    this.#service.files.verifyUnchanged();
   }
 
   /**
    * Verifies and charges one run, right before native code starts.
-   * @throws as `verify`, and LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE
+   * @throws as `verify`; LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE; and SERVICE_NOT_READY
+   *   where a file was touched after the call came, because native code does not wait for hashing
    */
   begin(): RunTicket {
-    this.verify();
+    this.#verifyTime();
+    if (!this.#service.files.areUntouched) {
+      const { name } = this.#service.conf;
+      throw new SignetError("SERVICE_NOT_READY", `${name}: a file of it was touched just now and must be hashed again`);
+    }
     return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#limits);
   }
 

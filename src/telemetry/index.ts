@@ -1,4 +1,3 @@
-export { createLog, type Log, type LogOptions } from "./log.ts";
-export { redact } from "./redact.ts";
-export { openRunLog, type RunLog, type RunRecord } from "./run-log.ts";
+export { createLog, type Log } from "./log.ts";
+export { openRunLog, type RunLog } from "./run-log.ts";
 export { Secret } from "./secret.ts";

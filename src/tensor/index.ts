@@ -1,6 +1,6 @@
-export { countBytesElements, decodeBytesElements, encodeBytesElements } from "./bytes-elements.ts";
+export { countBytesElements, encodeBytesElements } from "./bytes-elements.ts";
 export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
-export { type JsonTensor, tensorFromJson, tensorToJson } from "./json.ts";
+export { jsonTensorSchema, tensorFromJson, tensorToJson } from "./json.ts";
 export { quoteName } from "./quote-name.ts";
 export { elementCount, MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
 export { validateInputs, validateOutputs } from "./validate.ts";

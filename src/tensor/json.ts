@@ -1,19 +1,25 @@
+import { z } from "zod";
 import { SignetError } from "../errors.ts";
 import { decodeBytesElements, encodeBytesElements } from "./bytes-elements.ts";
 import { type Datatype, datatypes, isDatatype } from "./datatype.ts";
 import { elementCount, type Tensor } from "./tensor.ts";
+
+/** The form of a tensor in JSON; whether its elements fit its datatype and shape is for tensorFromJson to say. */
+export const jsonTensorSchema = z.object({
+  name: z.string(),
+  datatype: z.string(),
+  shape: z.array(z.int()),
+  data: z.array(z.unknown()).optional(),
+  base64: z.string().optional(),
+});
 
 /**
  * A tensor as JSON, as the v2 protocol's REST form writes it: elements in row-major order, BOOL as true and
  * false, 64-bit integers as numbers or decimal strings, BYTES as text. FP16 and BF16 have no JSON form and
  * travel as `base64` of their raw bytes, as any datatype may.
  */
-export interface JsonTensor {
-  readonly name: string;
-  readonly datatype: string;
+export interface JsonTensor extends Readonly<Omit<z.infer<typeof jsonTensorSchema>, "shape">> {
   readonly shape: readonly number[];
-  readonly data?: readonly unknown[];
-  readonly base64?: string;
 }
 
 type Writer = (view: DataView, offset: number, value: unknown) => void;

@@ -71,6 +71,23 @@ describe("signet access", () => {
   });
 });
 
+describe("signet infer", () => {
+  test.each([
+    ["a CA file that is not there", ["--ca", "absent.pem"], {}, "FILE_UNREADABLE"],
+    ["a token that no header can carry", ["--token", "two\nlines"], {}, "USAGE"],
+    ["data that is no list", ["--raw"], { data: {} }, "USAGE"],
+    ["bytes that are no text", ["--raw"], { base64: 5 }, "USAGE"],
+    ["a shape of words", ["--raw"], { shape: ["many"] }, "USAGE"],
+    ["too few elements", ["--raw"], { data: [1] }, "REQUEST_MALFORMED"],
+  ])("refuses %s in words, before it calls", (_, options, tensor, code) => {
+    const file = join(useDirectory(), "request.json");
+    writeFileSync(file, JSON.stringify({ inputs: [{ name: "x", datatype: "FP32", shape: [2], ...tensor }] }));
+    const { out, err } = run(signet, ["infer", "identity", file, "--server", "127.0.0.1:1", ...options]);
+    expect(err).toContain(`signet: ${code}: `);
+    expect(out).toBe("");
+  });
+});
+
 describe("bin/signet", () => {
   /** A copy of the launcher beside a Node that only says how it was called. */
   function useLauncher() {

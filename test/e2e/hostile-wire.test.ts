@@ -13,6 +13,8 @@ import { identityService, startLicensedServer } from "../helpers/licensed-host.t
 
 const MIB = 2 ** 20;
 const INFER = "/inference.GRPCInferenceService/ModelInfer";
+const METADATA = "/inference.GRPCInferenceService/ServerMetadata";
+const LIVE = "/inference.GRPCInferenceService/ServerLive";
 
 let host: Awaited<ReturnType<typeof startLicensedServer>>;
 let client: BareClient;
@@ -135,6 +137,30 @@ describe("a message", () => {
     const call = client.send(INFER, Buffer.of(0x0a), { token: null });
     expect(await failureOf(call)).toEqual({ status: "UNAUTHENTICATED", code: "UNAUTHENTICATED" });
   });
+
+  test("is not read before the caller's token was seen", async () => {
+    const announced = frame(Buffer.alloc(10), { length: 2 ** 32 - 1 });
+    for (const headers of [{}, { authorization: `Bearer ${host.token}x` }] as Record<string, string>[]) {
+      for (const method of [INFER, METADATA]) {
+        expect(await callByHand(host.server.address, method, announced, headers)).toEqual({
+          status: "UNAUTHENTICATED",
+          code: "UNAUTHENTICATED",
+        });
+      }
+    }
+  });
+
+  test.each([LIVE, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])(
+    "to %s, which needs no token, may not be large, compressed or not",
+    async (method) => {
+      const large = frame(Buffer.alloc(129 * 1024));
+      expect(await callByHand(host.server.address, method, large)).toMatchObject({ status: "RESOURCE_EXHAUSTED" });
+      const bomb = frame(gzipSync(Buffer.alloc(MIB)), { compressed: true });
+      expect(await callByHand(host.server.address, method, bomb, { "grpc-encoding": "gzip" })).toMatchObject({
+        status: "RESOURCE_EXHAUSTED",
+      });
+    },
+  );
 
   test("with bytes flipped at random is answered or refused, never INTERNAL", async () => {
     const good = requestBytes(Buffer.from("some bytes that matter to nobody"));

@@ -56,7 +56,7 @@ describe("a licensed call", () => {
 
   test("is refused without a token, with a wrong one, and where the token does not grant it", async () => {
     const host = await useServer([identityService]);
-    for (const token of ["", "sgn_aaaaaaaa_" + "A".repeat(43)]) {
+    for (const token of ["", `sgn_aaaaaaaa_${"A".repeat(43)}`]) {
       await expect(useClient(host, { token }).infer("identity", bytes(1))).rejects.toMatchObject({
         code: "UNAUTHENTICATED",
       });

@@ -149,9 +149,9 @@ test("installing the same files again does not look like a changed library to a 
   expect(await install(host, desk.useBundle())).toBe("installed");
   const { services } = await authorizeFirst(host.data, (hostKey) => readHostLedger(host.data, hostKey));
   expect(await install(host, desk.useBundle())).toBe("installed");
-  for (const { files } of services) files.verifyUnchanged();
+  for (const { files } of services) await files.verifyAgain();
   flipLastByte(join(host.data.licenseDir, library));
-  expect(() => services[0]?.files.verifyUnchanged()).toThrow(SignetError);
+  await expect(services[0]?.files.verifyAgain()).rejects.toThrow(SignetError);
 });
 
 test("a data directory that cannot be one is a file error", async () => {

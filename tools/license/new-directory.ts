@@ -5,13 +5,12 @@ import { SignetError } from "../../src/errors.ts";
 /**
  * Makes a directory (mode 0700) that appears under its name only when `fill` has finished: it is filled beside it and
  * renamed. Whatever fails before leaves nothing behind.
- * @throws SignetError FILE_EXISTS when something has that name already; nothing is ever overwritten.
+ * @throws SignetError FILE_EXISTS when something has that name already; nothing is ever overwritten. FILE_UNREADABLE
  */
 export async function createDirectory<T>(path: string, fill: (directory: string) => Promise<T>): Promise<T> {
   const target = resolve(path);
   await verifyAbsent(target, path);
-  await mkdir(dirname(target), { recursive: true });
-  const draft = await mkdtemp(join(dirname(target), `.${basename(target)}.`));
+  const draft = await createDraft(target, path);
   try {
     const result = await fill(draft);
     await syncTree(draft);
@@ -23,6 +22,16 @@ export async function createDirectory<T>(path: string, fill: (directory: string)
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
     throw error;
+  }
+}
+
+async function createDraft(target: string, path: string): Promise<string> {
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    return await mkdtemp(join(dirname(target), `.${basename(target)}.`));
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new SignetError("FILE_UNREADABLE", `${path}: could not be created (${reason})`, { cause: error });
   }
 }
 

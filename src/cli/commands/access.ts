@@ -28,7 +28,7 @@ export function accessCommand(): Command {
     .addOption(
       new Option(
         "--role <role>",
-        "viewer: metadata; client: inference too; operator: load, unload, drain too; admin: all",
+        "viewer: metadata; client: inference too; operator: as client; admin: as client, for every service",
       )
         .choices(["viewer", "client", "operator", "admin"] satisfies Role[])
         .default("client"),

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError } from "commander";
+import { z } from "zod";
 import type { Reading } from "../../../clients/processing/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { InferenceClient } from "../../grpc/index.ts";
@@ -129,27 +130,22 @@ async function inferRaw(
   if (file === undefined || more.length > 0)
     throw new SignetError("USAGE", "--raw takes one file, - for standard input");
   const source = file === "-" ? "standard input" : file;
-  const inputs = inputsFrom(await readText(file, source), source);
+  const inputs = await inputsFrom(await readText(file, source), source);
   const outputs = await client.infer(service, inputs.map(tensorFromJson));
   printData({ outputs: outputs.map(tensorToJson) }, { ...options, json: true }, () => "");
 }
 
-function inputsFrom(json: string, source: string) {
+async function inputsFrom(json: string, source: string) {
+  const { jsonTensorSchema } = await import("../../tensor/index.ts");
   try {
-    const { inputs } = JSON.parse(json);
-    if (
-      Array.isArray(inputs) &&
-      inputs.every((input) => typeof input?.name === "string" && Array.isArray(input.shape))
-    ) {
-      return inputs;
-    }
-  } catch {
-    // said below
+    return z.object({ inputs: z.array(jsonTensorSchema) }).parse(JSON.parse(json)).inputs;
+  } catch (error) {
+    throw new SignetError(
+      "USAGE",
+      `${source}: expected {"inputs": [{"name", "datatype", "shape", "data"}]} in JSON, found something else`,
+      { cause: error },
+    );
   }
-  throw new SignetError(
-    "USAGE",
-    `${source}: expected {"inputs": [{"name", "datatype", "shape", "data"}]} in JSON, found something else`,
-  );
 }
 
 async function tokenFrom({ token, tokenFile }: InferOptions): Promise<string | undefined> {

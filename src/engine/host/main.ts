@@ -47,13 +47,13 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
   const instanceFacts = plugin.describe(instance);
   // Parsed here only to give the workers their tensor names; the gateway parses it again for itself.
   const { inputs, outputs } = parseInstanceFacts(instanceFacts);
-  // The gateway gives as many jobs as there are slots; a plugin that takes one at a time lets them wait here.
+  // The gateway gives such a plugin one job at a time; more threads would only hold memory.
   const threads = parsePluginFacts(facts).threading === "single" ? 1 : message.threads;
   pool = new Piscina<WorkerTask, RunReply | null>({
     filename: new URL("./worker.ts", import.meta.url).href,
     minThreads: threads,
     maxThreads: threads,
-    maxQueue: message.threads,
+    maxQueue: threads,
     concurrentTasksPerWorker: 1,
     // A worker that ends leaks what it mapped, and a job in native code cannot be ended with it.
     idleTimeout: Number.POSITIVE_INFINITY,

@@ -1,0 +1,63 @@
+import { type ErrorCode, SignetError } from "../errors.ts";
+import type { LibraryFile } from "./dependencies.ts";
+import { readElf } from "./elf.ts";
+
+interface LibraryFacts {
+  soname?: string;
+  needed?: string[];
+  runpath?: string;
+  machine?: number;
+}
+
+/** The smallest library the loader would take: one loaded segment with a dynamic section and its strings. */
+export function useLibrary({ soname, needed = [], runpath, machine = 62 }: LibraryFacts): Buffer {
+  let strings = "\0";
+  const add = (text: string): bigint => {
+    strings += `${text}\0`;
+    return BigInt(strings.length - text.length - 1);
+  };
+  const entries: [bigint, bigint][] = needed.map((name) => [1n, add(name)]);
+  if (soname !== undefined) entries.push([14n, add(soname)]);
+  if (runpath !== undefined) entries.push([29n, add(runpath)]);
+  const dynamicAt = 64 + 2 * 56;
+  const stringsAt = dynamicAt + (entries.length + 3) * 16;
+  entries.push([5n, BigInt(0x1000 + stringsAt)], [10n, BigInt(strings.length)], [0n, 0n]);
+  const image = Buffer.alloc(stringsAt + strings.length);
+  image.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  image.writeUInt16LE(3, 16);
+  image.writeUInt16LE(machine, 18);
+  image.writeBigUInt64LE(64n, 32);
+  image.writeUInt16LE(56, 54);
+  image.writeUInt16LE(2, 56);
+  const segment = (at: number, type: number, offset: number, bytes: number): void => {
+    image.writeUInt32LE(type, at);
+    image.writeBigUInt64LE(BigInt(offset), at + 8);
+    image.writeBigUInt64LE(BigInt(0x1000 + offset), at + 16);
+    image.writeBigUInt64LE(BigInt(bytes), at + 32);
+    image.writeBigUInt64LE(BigInt(bytes), at + 40);
+  };
+  segment(64, 1, 0, image.length);
+  segment(120, 2, dynamicAt, entries.length * 16);
+  entries.forEach(([tag, value], index) => {
+    image.writeBigUInt64LE(tag, dynamicAt + index * 16);
+    image.writeBigUInt64LE(value, dynamicAt + index * 16 + 8);
+  });
+  image.write(strings, stringsAt, "latin1");
+  return image;
+}
+
+/** The same as a file of a service. */
+export function useFile(name: string, facts: LibraryFacts): LibraryFile {
+  return { name, elf: readElf(useLibrary(facts)) };
+}
+
+export function codeOf(act: () => unknown): ErrorCode | "none" {
+  try {
+    act();
+  } catch (error) {
+    // Anything else is what this reader promises never to throw.
+    if (!(error instanceof SignetError)) throw error;
+    return error.code;
+  }
+  return "none";
+}
