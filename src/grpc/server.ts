@@ -67,6 +67,11 @@ export class GrpcServer {
     this.#health.setServing(service, isServing);
   }
 
+  /** Health checks no longer know the service. */
+  forgetService(service: string): void {
+    this.#health.forget(service);
+  }
+
   /** Takes no new connections and asks clients to leave; calls that run go on. */
   startClosing(): Promise<void> {
     return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
