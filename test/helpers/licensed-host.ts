@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type DataDirectory, dataDirectory, parseConfig } from "../../src/config/index.ts";
 import { addTrustRoot, createHostKey, createHostRequest, openHostKey, readMachine } from "../../src/license/index.ts";
-import { createVendor } from "../../src/license/vendor.fixture.ts";
+import { createVendor, type Vendor } from "../../src/license/vendor.fixture.ts";
 import { type RunningServer, startServer } from "../../src/server.ts";
 import { addToken, installBundle } from "../../src/service/index.ts";
 import { createLog } from "../../src/telemetry/index.ts";
 import { createLicenseNumber, issueLicense, type LicenseNumber } from "../../tools/license/issue-license.ts";
 import { loadServiceDescription } from "../../tools/license/service-description.ts";
+import { keySigner } from "../../tools/license/signer.ts";
 import { nativeLibrary } from "./native.ts";
 
 /** A service of a test's license, as a vendor writes it in services.yaml. */
@@ -27,6 +28,7 @@ export const faultyService: DescribedService = { name: "faulty", library: native
 
 export interface LicensedHost {
   readonly data: DataDirectory;
+  readonly vendor: Vendor;
   /** Issues another license for this host and puts it in the place of the present one. */
   relicense(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
   /** Issues the next license of the same id, or another that is given, and installs it as `signet license install` does. */
@@ -87,7 +89,7 @@ export async function createLicensedHost(
         vendor: { v: 1, name: "A vendor", rootKeyId: "", issuerKeyId: "" },
         root: vendor.root.certificate,
         issuer: vendor.issuer.certificate,
-        issuerKey: vendor.issuer.key,
+        signer: keySigner(vendor.issuer.key, vendor.issuer.certificate.publicKey, vendor.issuer.certificate),
       },
       number,
       acceptWeak: true,
@@ -97,7 +99,7 @@ export async function createLicensedHost(
     return bundle;
   }
   await relicense(services);
-  return { data, relicense, renew, remove: () => rmSync(root, { recursive: true, force: true }) };
+  return { data, vendor, relicense, renew, remove: () => rmSync(root, { recursive: true, force: true }) };
 }
 
 export interface ServingHost extends LicensedHost {

@@ -31,7 +31,7 @@ async function useVendor(): Promise<VendorDirectory> {
   const parent = mkdtempSync(join(tmpdir(), "signet-vendor-"));
   const directory = join(parent, "acme");
   await createVendorDirectory({ directory, name: "ACME", passphrase, issuerAlgorithm: "rsa" });
-  const opened = await openVendorDirectory(directory, passphrase);
+  const opened = await openVendorDirectory(directory, { passphrase });
   rmSync(parent, { recursive: true });
   return opened;
 }
@@ -63,7 +63,9 @@ function authorize(bundle: string, host: Host) {
     confFile: readFileSync(join(bundle, "license.conf")),
     roots: [parseTrustRoot(Buffer.from(vendor.root.toString()))],
     revocationLists: [],
+    revocationNumbers: [],
     highestSequence: () => 0,
+    isDeactivated: () => false,
     now: new Date(now.getTime() + 1000),
     hostKey: host.key,
     machine: host.machine,
