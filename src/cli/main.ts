@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
 import { auditCommand } from "./commands/audit.ts";
 import { checkCommand } from "./commands/check.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { licenseCommand } from "./commands/license.ts";
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     trustCommand(),
     licenseCommand(),
     checkCommand(),
+    doctorCommand(),
     accessCommand(),
     auditCommand(),
     serveCommand(),

@@ -1,6 +1,7 @@
 export { InferenceClient, type InferenceClientOptions } from "./client.ts";
 export { createCredentials } from "./credentials.ts";
 export { CODE_KEY, errorFromGrpcStatus, grpcStatusFromError } from "./errors.ts";
+export { askHealth } from "./health-client.ts";
 export {
   type InferenceHandlers,
   type InferenceService,

@@ -11,6 +11,9 @@ export {
 export { reportSteps, type StepReport } from "./authorization-steps.ts";
 export { type Admission, type CallLimits, CallQuotas } from "./call-quotas.ts";
 export { type DeactivatedLicense, deactivateLicense } from "./deactivate-license.ts";
+export { type ExamineOptions, examine } from "./doctor/examine.ts";
+export type { DoctorEdge } from "./doctor/examine-network.ts";
+export type { DoctorFinding } from "./doctor/finding.ts";
 export {
   type AuthorizedService,
   authorizeFirst,
@@ -31,4 +34,4 @@ export { LicenseRenewal } from "./renewal.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
-export { removeServingState, type ServingState, writeServingState } from "./serving-state.ts";
+export { readServingState, removeServingState, type ServingState, writeServingState } from "./serving-state.ts";
