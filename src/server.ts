@@ -157,11 +157,11 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const listener = grpc;
   const renewal = new LicenseRenewal(installed, {
     ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
-    onChange: (removed) => {
+    onChange: async (removed) => {
       for (const name of removed) listener.forgetService(name);
       showHealth();
       reminders.check(renewal.inForce.authorized.license);
-      showLicense();
+      await showLicense();
     },
     onRenewed: (renewed) => recordAuthorization(audit, renewed),
     onRefused: (error) => recordRefusal(audit, error),

@@ -30,7 +30,7 @@ export interface RenewalParts {
   onRenewed(first: FirstAuthorization<Ledger>): void;
   onRefused(error: SignetError): void;
   /** After either. `removed` names the services that are no longer there. */
-  onChange(removed: readonly string[]): void;
+  onChange(removed: readonly string[]): Promise<void>;
 }
 
 /** A service of the new license, and what it will run in. */
@@ -131,7 +131,7 @@ export class LicenseRenewal {
       this.#judged = version;
       this.#forgetFiles();
     }
-    onChange(removed);
+    await onChange(removed);
   }
 
   /** A license that its vendor takes back stops its services, and not only at the next start. */
