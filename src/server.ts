@@ -47,6 +47,8 @@ export interface RunningServer {
   stopNow(): Promise<void>;
   /** Opens log files anew, after they were rotated. */
   reopenLogs(): void;
+  /** Looks now whether TLS certificates were replaced, and uses them for new connections. */
+  reloadCertificates(): void;
   /** Looks now whether another license was installed, and takes it over. Resolves when that is decided. */
   checkLicense(): Promise<void>;
 }
@@ -142,6 +144,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       access,
       quotas: new CallQuotas(),
       audit,
+      log,
       version: packageVersion(),
       isReady,
     });
@@ -212,6 +215,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       await (stopping ?? release());
     },
     reopenLogs: () => runLog.reopen(),
+    reloadCertificates: () => listener.reloadCertificates(),
     checkLicense: () => renewal.check(),
   };
 }

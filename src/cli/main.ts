@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
 import { auditCommand } from "./commands/audit.ts";
+import { certsCommand } from "./commands/certs.ts";
 import { checkCommand } from "./commands/check.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { hostCommand } from "./commands/host.ts";
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     doctorCommand(),
     accessCommand(),
     auditCommand(),
+    certsCommand(),
     serveCommand(),
     inferCommand(),
     pluginCommand(),

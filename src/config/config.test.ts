@@ -86,7 +86,7 @@ describe("loading", () => {
 });
 
 describe("listening", () => {
-  const tls = { cert: "/c", key: "/k" };
+  const tls = { cert: "/c", key: "/k", clientCa: null, requireClientCertificate: false };
 
   test.each([
     ["127.0.0.1:8001", "127.0.0.1:8001"],

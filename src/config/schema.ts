@@ -79,9 +79,25 @@ export const configSchema = z.strictObject({
         .min(1)
         .describe("The server's certificate chain, a PEM file; relative to the configuration file."),
       key: z.string().min(1).describe("The certificate's private key, a PEM file; relative to the configuration file."),
+      clientCa: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          "CA certificates, a PEM file: clients may then present a certificate that one of them signed, instead of a token.",
+        ),
+      requireClientCertificate: z
+        .boolean()
+        .default(false)
+        .describe("Refuses connections without a client certificate that `clientCa` signed, whatever token they have."),
+    })
+    .refine(({ clientCa, requireClientCertificate }) => !requireClientCertificate || clientCa !== null, {
+      path: ["requireClientCertificate"],
+      message: "expected clientCa beside it",
     })
     .optional()
-    .describe("Turns on TLS."),
+    .describe("Turns on TLS. The files are read again when they change."),
   maxMessageMiB: z
     .int()
     .min(1)

@@ -24,6 +24,9 @@ export interface InferenceClientOptions {
   readonly token?: string | undefined;
   /** A PEM file of CA certificates; turns on TLS. */
   readonly caFile?: string | undefined;
+  /** PEM files of a client certificate and its key; they turn on TLS too. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
   /** For each call. */
   readonly timeoutMs: number;
 }
@@ -35,6 +38,28 @@ type Unary = (
   callback: (error: ServiceError | null, response: unknown) => void,
 ) => void;
 
+/** @throws FILE_UNREADABLE, USAGE */
+function createChannelCredentials({ caFile, certFile, keyFile }: InferenceClientOptions): ChannelCredentials {
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new SignetError("USAGE", "expected a client certificate together with its key, found one of them");
+  }
+  const [ca = null, key = null, cert = null] = [caFile, keyFile, certFile].map((file) => file && readPem(file));
+  if (!ca && !cert) return ChannelCredentials.createInsecure();
+  try {
+    return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
+  } catch (cause) {
+    throw new SignetError("USAGE", "expected a CA, a certificate and its key in PEM, found something else", { cause });
+  }
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new SignetError("FILE_UNREADABLE", `${file}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
+}
+
 /** A small client of the v2 protocol. Its errors are the server's own, by code. */
 export class InferenceClient {
   readonly #client: Client & Record<string, Unary>;
@@ -42,10 +67,7 @@ export class InferenceClient {
 
   constructor(options: InferenceClientOptions) {
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
-    const credentials =
-      options.caFile === undefined
-        ? ChannelCredentials.createInsecure()
-        : ChannelCredentials.createSsl(readFileSync(options.caFile));
+    const credentials = createChannelCredentials(options);
     this.#options = options;
     this.#client = new Constructor(options.server, credentials, {
       "grpc.max_receive_message_length": -1,

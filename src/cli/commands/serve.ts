@@ -26,8 +26,8 @@ Reads the license, the pinned roots, the host's key and the usage ledger from th
 before all of it has been verified; what is refused is said in one line, with exit code 3.
 
 Signals: SIGTERM or SIGINT stops taking calls, lets running jobs end and settles the ledger; a second one stops at
-once. SIGHUP opens log files anew after they were rotated, and looks at once whether another license was installed;
-without it that takes a few seconds.
+once. SIGHUP opens log files anew after they were rotated, and looks at once whether TLS certificates were
+replaced or another license installed; without it that takes a few seconds.
 
 Example:
   $ signet serve --listen 127.0.0.1:8001`,
@@ -71,6 +71,7 @@ async function serve(options: ServeOptions): Promise<void> {
   process.on("SIGINT", onStop);
   process.on("SIGHUP", () => {
     server.reopenLogs();
+    server.reloadCertificates();
     void server.checkLicense();
   });
 }
