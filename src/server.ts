@@ -4,7 +4,7 @@ import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings }
 import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
 import { GrpcServer } from "./grpc/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
-import { SealedFiles } from "./plugin/index.ts";
+import { SealedFiles, verifySandbox } from "./plugin/index.ts";
 import {
   type AuthorizedService,
   authorizeInstalled,
@@ -62,6 +62,7 @@ const MAX_THREADS = 32;
  */
 export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
+  prepareSandbox(log, config);
   const access = openAccess({ file: data.accessFile, log });
   const audit = await openHostAudit(data, log);
   const sealedFiles = new SealedFiles();
@@ -100,6 +101,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
       home,
+      sandbox: settings.sandbox,
       onEvent: (event) => {
         reportEvent(log, conf.name, event);
         recordServiceEvent(audit, conf.name, event);
@@ -241,6 +243,14 @@ async function authorize(data: DataDirectory, sealedFiles: SealedFiles): Promise
 function admit({ authorized, ledger, revocationLists }: FirstAuthorization<Ledger>): void {
   ledger.admit(authorized.license.licenseId, authorized.license.sequence);
   ledger.admitRevocations(revocationLists);
+}
+
+/** @throws SANDBOX_UNAVAILABLE, because a plugin must not run with less around it than the configuration says. */
+function prepareSandbox(log: Log, { defaults, services }: ServerConfig): void {
+  if ([defaults, ...Object.values(services)].every(({ sandbox }) => sandbox !== "seccomp")) return;
+  const { landlock } = verifySandbox();
+  if (landlock > 0) log.info({ landlock }, "plugins run in a sandbox");
+  else log.warn("plugins run in a sandbox, but this kernel has no Landlock: they can read what this user can read");
 }
 
 function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAuthorization<Ledger>): void {

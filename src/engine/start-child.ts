@@ -1,7 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { closeOthersOnExec } from "../plugin/index.ts";
+import { closeOthersOnExec, sandboxArguments } from "../plugin/index.ts";
 import { serviceHostEnvironment } from "./environment.ts";
+import { FIRST_INHERITED_FD } from "./protocol.ts";
+
+/** How a child is kept from what it does not need; `none` for a plugin that needs it after all. */
+export type Sandbox = "none" | "seccomp";
 
 export interface ChildOptions {
   /** A program of host/. */
@@ -11,6 +15,8 @@ export interface ChildOptions {
   readonly threads: number;
   /** Descriptors of this process that become FIRST_INHERITED_FD and those that follow. */
   readonly inherited: readonly number[];
+  /** Default `seccomp`. */
+  readonly sandbox?: Sandbox | undefined;
   readonly nodeFlags?: readonly string[];
 }
 
@@ -18,10 +24,18 @@ export interface ChildOptions {
  * Starts a process that will run foreign code. It gets an environment of its own, the channel, and the descriptors
  * that are named: nothing else, also not what this process was itself started with.
  */
-export function startChild({ program, home, threads, inherited, nodeFlags = [] }: ChildOptions): ChildProcess {
+export function startChild({
+  program,
+  home,
+  threads,
+  inherited,
+  sandbox = "seccomp",
+  nodeFlags = [],
+}: ChildOptions): ChildProcess {
   closeOthersOnExec();
   const file = fileURLToPath(new URL(`./host/${program}`, import.meta.url));
-  return spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, file], {
+  const words = sandbox === "none" ? [file] : sandboxArguments(file, FIRST_INHERITED_FD + inherited.length);
+  return spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, ...words], {
     env: serviceHostEnvironment(home, threads),
     cwd: home,
     stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],
