@@ -61,7 +61,19 @@ test("a licensed host in order has no problem, and every area is examined", asyn
   const { exit, problems, findings, find } = examine(host);
   expect(problems).toEqual([]);
   expect(exit).toBe(0);
-  const areas = ["license", "host", "clock", "ledger", "libraries", "GPU", "access", "network", "files", "disk"];
+  const areas = [
+    "license",
+    "host",
+    "clock",
+    "ledger",
+    "audit",
+    "libraries",
+    "GPU",
+    "access",
+    "network",
+    "files",
+    "disk",
+  ];
   expect([...new Set(findings.map(({ area }) => area))]).toEqual([...areas, "kernel", "runtime", "systemd"]);
   expect(find("license/authorization")?.found).toMatch(/all \d+ steps/);
   expect(find("license/time")).toMatchObject({ level: "note", found: expect.stringMatching(/in 29 days/) });
@@ -99,6 +111,15 @@ describe("finds", () => {
     expect(problems).toContain("license/authorization");
     expect(find("license/authorization")?.found).toMatch(/HOST_KEY_MISSING/);
     expect(find("libraries/digests")?.found).toMatch(/1 files are byte for byte/);
+  });
+
+  test("an audit log that was edited", async () => {
+    const host = await useLicensed();
+    const file = join(host.data.auditDir, "audit.jsonl");
+    writeFileSync(file, readFileSync(file, "utf8").replace("license.", "licence."));
+    const { problems, find } = examine(host);
+    expect(problems).toEqual(["audit/chain"]);
+    expect(find("audit/chain")?.found).toMatch(/AUDIT_TAMPERED/);
   });
 
   test("a ledger that was edited and one that is gone", async () => {
@@ -184,12 +205,14 @@ describe("finds", () => {
     });
   });
 
-  test.each(["LD_PRELOAD", "LD_AUDIT", "NODE_OPTIONS"])("%s in the environment, and not its value", async (name) => {
-    const host = useBareHost();
-    const { problems, find, out } = examine(host, { [name]: name === "NODE_OPTIONS" ? "--no-warnings" : "" });
-    expect(problems.includes("runtime/environment")).toBe(name === "NODE_OPTIONS");
-    if (name === "NODE_OPTIONS") expect(find("runtime/environment")?.found).toMatch(/NODE_OPTIONS/);
-    expect(out).not.toContain("--no-warnings");
+  test.each([
+    ["LD_PRELOAD", "libm.so.6"],
+    ["LD_LIBRARY_PATH", "/srv/private"],
+    ["NODE_OPTIONS", "--no-warnings"],
+  ])("%s in the environment, and not its value", (name, value) => {
+    const { find, out } = examine(useBareHost(), { [name]: value });
+    expect(find("runtime/environment")).toMatchObject({ level: "problem", found: expect.stringContaining(name) });
+    expect(out).not.toContain(value);
   });
 
   test.runIf(isRoot)("files of another user, such as root's among a service's", async () => {

@@ -37,7 +37,8 @@ export async function examineLicense({ data }: Examination): Promise<LicenseExam
       if (code !== refusal?.code) findings.error(`also ${code}`, new SignetError(code, message));
     }
     reportTime(findings, status);
-    for (const service of status.services) reportRuns(findings, service);
+    for (const service of status.services) reportRuns(findings, service, status);
+    reportServing(findings, status);
   }
   return { findings, first, status };
 }
@@ -55,10 +56,12 @@ function reportAuthorization(findings: Findings, refusal: SignetError | null): v
 
 const RENEW_NEXT = "Send a fresh `signet host request` to your vendor to renew.";
 
-function reportTime(findings: Findings, { time, expires, graceDays }: LicenseStatus): void {
+function reportTime(findings: Findings, { time, expires, graceDays, enforcement }: LicenseStatus): void {
   if (time === null) return; // its code is among the problems
   const until = expires.slice(0, 10);
-  if (time.phase !== "valid") {
+  if (time.phase === "expired" && enforcement === "advisory") {
+    findings.note("time", `expired ${until}; goes on, as the license's enforcement is advisory`, RENEW_NEXT);
+  } else if (time.phase !== "valid") {
     findings.problem("time", `expired ${until}; ${time.daysLeft} of ${graceDays} days of grace are left`, RENEW_NEXT);
   } else if (time.daysLeft <= RENEW_DAYS) {
     findings.note("time", `expires ${until}, in ${time.daysLeft} days`, RENEW_NEXT);
@@ -67,13 +70,31 @@ function reportTime(findings: Findings, { time, expires, graceDays }: LicenseSta
   }
 }
 
-function reportRuns(findings: Findings, { name, runsLeft, runsLimit }: LicenseStatus["services"][number]): void {
+function reportRuns(
+  findings: Findings,
+  { name, runsLeft, runsLimit }: LicenseStatus["services"][number],
+  { enforcement }: LicenseStatus,
+): void {
   if (runsLimit === null || runsLeft === null) return;
   const check = `runs of ${name}`;
   const found = `${runsLeft} of ${runsLimit} left`;
-  if (runsLeft === 0) findings.problem(check, found, RENEW_NEXT);
+  if (runsLeft === 0 && enforcement !== "advisory") findings.problem(check, found, RENEW_NEXT);
   else if (runsLeft < runsLimit * FEW_RUNS) findings.note(check, found, RENEW_NEXT);
   else findings.ok(check, found);
+}
+
+/** The license of a running server need not be the one that is installed. */
+function reportServing(findings: Findings, { serving, licenseId, sequence }: LicenseStatus): void {
+  if (serving === null) return;
+  if (serving.refused !== null) {
+    const { code, message } = serving.refused;
+    findings.error("in force", new SignetError(code, `the server keeps the license before this one: ${message}`));
+  } else if (serving.licenseId !== licenseId || serving.sequence !== sequence) {
+    const next = "Wait some seconds, or send the server SIGHUP; its log says why if it stays so.";
+    findings.note("in force", "the server has another license in force than the installed one", next);
+  } else {
+    findings.ok("in force", "the running server uses this license");
+  }
 }
 
 /** How this machine compares with the licensed one, in the words that log and status use too. */

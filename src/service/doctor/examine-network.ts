@@ -108,6 +108,10 @@ async function reportServer(
       findings.problem("port", `${server} answers at ${where}: ${health}`, next);
     }
   } catch {
+    if (isOurs && listen.tls?.requireClientCertificate) {
+      findings.ok("port", `${server} has ${where}; its health is for those with a client certificate`);
+      return;
+    }
     const found = isOurs
       ? `this host's server has ${where}, but does not answer its health check`
       : `another program has ${where}`;

@@ -6,9 +6,9 @@ import { examineKernel } from "./examine-kernel.ts";
 import { examineLibraries } from "./examine-libraries.ts";
 import { examineHost, examineLicense } from "./examine-license.ts";
 import { type DoctorEdge, examineNetwork } from "./examine-network.ts";
+import { examineRecords } from "./examine-records.ts";
 import { examineRuntime } from "./examine-runtime.ts";
 import { examineSystemd } from "./examine-systemd.ts";
-import { examineLedgerAndClock } from "./examine-time.ts";
 import { type Area, type DoctorFinding, Findings } from "./finding.ts";
 import { redactFindings } from "./redact-findings.ts";
 import { realSurroundings, type Surroundings } from "./surroundings.ts";
@@ -37,7 +37,7 @@ export async function examine({ data, configFile, edge, around }: ExamineOptions
   const examination: Examination = { data, configFile, edge, around: { ...realSurroundings(), ...around } };
   const license = await examineLicense(examination);
   const { status } = license;
-  const clock = await guard("ledger", () => examineLedgerAndClock(examination));
+  const clock = await guard("ledger", () => examineRecords(examination));
   let needsGpu = false;
   const libraries = await guard("libraries", async () => {
     const examined = await examineLibraries(examination, license);

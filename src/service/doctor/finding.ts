@@ -2,7 +2,7 @@ import { SignetError } from "../../errors.ts";
 
 /** Areas, in the order they are examined and shown. */
 export const areas = [
-  ...(["license", "host", "clock", "ledger", "libraries", "GPU", "access", "network"] as const),
+  ...(["license", "host", "clock", "ledger", "audit", "libraries", "GPU", "access", "network"] as const),
   ...(["files", "disk", "kernel", "runtime", "systemd"] as const),
 ];
 export type Area = (typeof areas)[number];

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
+import { readLaunch } from "../../config/index.ts";
 
 /** What the examination sees outside the data directory. Tests give another root and another environment. */
 export interface Surroundings {
@@ -18,7 +19,7 @@ export interface Surroundings {
 export function realSurroundings(): Surroundings {
   return {
     root: "/",
-    env: process.env,
+    env: environmentOfStart(),
     execArgv: process.execArgv,
     nodeVersion: process.versions.node,
     uid: process.getuid?.() ?? 0,
@@ -26,6 +27,16 @@ export function realSurroundings(): Surroundings {
     hostname: hostname(),
     now: new Date(),
   };
+}
+
+/** A preloaded library may have taken its traces out of process.env; the kernel remembers. */
+function environmentOfStart(): Record<string, string | undefined> {
+  const variables = readLaunch().environ.split("\0");
+  return Object.fromEntries(
+    variables
+      .filter((each) => each.includes("="))
+      .map((each) => [each.split("=")[0]!, each.slice(each.indexOf("=") + 1)]),
+  );
 }
 
 /** A small file of the system; null where it is not there or may not be read. */

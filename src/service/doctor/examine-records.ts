@@ -1,6 +1,9 @@
+import { readAudit } from "../../audit/index.ts";
+import type { DataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
-import { type LedgerState, openHostKey, verifyClock } from "../../license/index.ts";
+import { type HostKey, type LedgerState, openHostKey, verifyClock } from "../../license/index.ts";
 import { readKernelClock } from "../../plugin/index.ts";
+import { auditPlaceOf } from "../host-audit.ts";
 import { readHostLedger } from "../host-ledger.ts";
 import type { Examination } from "./examine.ts";
 import { Findings } from "./finding.ts";
@@ -12,21 +15,37 @@ const CLOCK_SLACK_MS = 120_000;
 const MAX_ERROR_MS = 10_000;
 const CLOCK_NEXT = "Set the clock right, and let timedatectl, chrony or the hypervisor keep it so.";
 
-/** The ledger's chain, and the clock against what it has seen. */
-export async function examineLedgerAndClock(examination: Examination): Promise<Findings[]> {
+/** The ledger's chain, the clock against what it has seen, and the audit log's chain. */
+export async function examineRecords(examination: Examination): Promise<Findings[]> {
   const clock = new Findings("clock");
   const ledger = new Findings("ledger");
+  const audit = new Findings("audit");
   const { data } = examination;
   const hostKey = await openHostKey(data.hostDir).catch((error) => SignetError.from(error));
   if (hostKey instanceof SignetError) {
     ledger.note("chain", `not verified: ${hostKey.code}`, hostKey.next);
+    audit.note("chain", `not verified: ${hostKey.code}`, hostKey.next);
   } else {
     const state = await ledger.attempt("chain", () => readHostLedger(data, hostKey));
     if (state !== null) reportLedger(ledger, state, examination);
     if (state !== null && state.sequence >= 0) reportClock(clock, state, examination.around.now.getTime());
   }
+  if (!(hostKey instanceof SignetError)) await audit.attempt("chain", () => reportAudit(audit, data, hostKey));
   reportSynchronization(clock, examination);
-  return [clock, ledger];
+  return [clock, ledger, audit];
+}
+
+async function reportAudit(audit: Findings, data: DataDirectory, hostKey: HostKey): Promise<void> {
+  try {
+    const { faults, records } = await readAudit(auditPlaceOf(data, hostKey));
+    if (faults.length === 0) audit.ok("chain", `whole: ${records} records`);
+    else
+      audit.error("chain", new SignetError("AUDIT_TAMPERED", `${faults.length} faults, the first: ${faults[0]!.what}`));
+  } catch (error) {
+    const isNew = error instanceof SignetError && error.code === "AUDIT_MISSING" && hostKey.ledgerId === undefined;
+    if (!isNew) throw error;
+    audit.ok("chain", "none yet; the first license begins it");
+  }
 }
 
 function reportLedger(ledger: Findings, state: LedgerState, examination: Examination): void {
