@@ -310,6 +310,12 @@ export const errorCatalogue = {
     meaning: "A service's plugin could not be started.",
     next: "The plugin's own words follow; ask its vendor.",
   },
+  SANDBOX_UNAVAILABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The sandbox around a service's plugin could not be set up, so the plugin was not started.",
+    next: "Run it where seccomp is allowed, or set sandbox: none for the service if you trust its vendor.",
+  },
   SERVICE_CRASHED: {
     status: "UNAVAILABLE",
     exit: 1,

@@ -3,22 +3,30 @@ import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
 import { GrpcServer } from "./grpc/index.ts";
-import { DRIFT_NEXT, describeDrift, type Ledger, pluginConfigOf } from "./license/index.ts";
+import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
+import { SealedFiles, verifySandbox } from "./plugin/index.ts";
 import {
   type AuthorizedService,
-  authorizeFirst,
+  authorizeInstalled,
   CallQuotas,
   type FirstAuthorization,
   Inference,
+  type InstalledAuthorization,
+  LicenseReminders,
+  LicenseRenewal,
+  LicenseWatch,
   openAccess,
   openHostAudit,
   openHostLedger,
+  REMIND_MS,
   recordAuthorization,
   recordRefusal,
   recordServiceEvent,
   recordStart,
+  removeServingState,
   SecondAuthorization,
   type Service,
+  writeServingState,
 } from "./service/index.ts";
 import { type Log, openRunLog } from "./telemetry/index.ts";
 
@@ -31,7 +39,7 @@ export interface ServerOptions {
 export interface RunningServer {
   /** `host:port` of the gRPC listener. */
   readonly address: string;
-  /** The services' processes, for status and tests. */
+  /** What is served now; a renewed license may have others. For status and tests. */
   readonly services: readonly Service[];
   /** Not serving, drain, settle the ledger, end the processes. Safe to call twice. */
   stop(): Promise<void>;
@@ -39,6 +47,10 @@ export interface RunningServer {
   stopNow(): Promise<void>;
   /** Opens log files anew, after they were rotated. */
   reopenLogs(): void;
+  /** Looks now whether TLS certificates were replaced, and uses them for new connections. */
+  reloadCertificates(): void;
+  /** Looks now whether another license was installed, and takes it over. Resolves when that is decided. */
+  checkLicense(): Promise<void>;
 }
 
 /** More threads than this in one process help nobody, whatever the license allows. */
@@ -50,29 +62,31 @@ const MAX_THREADS = 32;
  */
 export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
+  prepareSandbox(log, config);
   const access = openAccess({ file: data.accessFile, log });
   const audit = await openHostAudit(data, log);
-  const first = await authorize(data).catch(async (error) => {
+  const sealedFiles = new SealedFiles();
+  const installed = await authorize(data, sealedFiles).catch(async (error) => {
     await recordRefusal(audit, error);
     throw error;
   });
-  const { authorized, ledger } = first;
+  const { first } = installed;
+  const { ledger } = first;
   reportAuthorization(log, first);
   recordAuthorization(audit, first);
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let isStopping = false;
-  const services = first.services.map((service) => createService(service));
+  const services = first.services.map((service) => createService(first, service, createRunner(service)));
   const inference = new Inference(services, runLog, log);
-  const isReady = () => !isStopping && services.every((service) => service.runner.state === "ready");
+  const isReady = () => !isStopping && inference.services.every((service) => service.runner.state === "ready");
 
-  function createService(service: AuthorizedService): Service {
-    const { conf, files } = service;
+  function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
     const settings = serviceSettings(config, conf.name);
     const home = join(data.homesDir, conf.name);
     mkdirSync(home, { recursive: true, mode: 0o700 });
-    const runner = new ServiceRunner({
+    return new ServiceRunner({
       name: conf.name,
       files: files.inherited,
       config: pluginConfigOf(conf),
@@ -87,29 +101,36 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
       home,
+      sandbox: settings.sandbox,
       onEvent: (event) => {
         reportEvent(log, conf.name, event);
         recordServiceEvent(audit, conf.name, event);
         if (event.type === "state") showHealth();
       },
     });
-    return {
-      conf,
-      runner,
-      authorization: new SecondAuthorization(authorized.license, ledger, service),
-      callTimeoutMs: settings.callTimeoutMs,
-    };
+  }
+
+  function createService(
+    { authorized }: FirstAuthorization<Ledger>,
+    service: AuthorizedService,
+    runner: ServiceRunner,
+  ): Service {
+    const { conf } = service;
+    const authorization = new SecondAuthorization(authorized.license, ledger, service);
+    return { conf, runner, authorization, callTimeoutMs: serviceSettings(config, conf.name).callTimeoutMs };
   }
 
   function showHealth(): void {
     if (!grpc) return;
-    for (const { conf, runner } of services) grpc.setServing(conf.name, !isStopping && runner.state === "ready");
+    for (const { conf, runner } of inference.services) {
+      grpc.setServing(conf.name, !isStopping && runner.state === "ready");
+    }
     grpc.setServing("", isReady());
     grpc.setServing("inference.GRPCInferenceService", isReady());
   }
 
   async function release(): Promise<void> {
-    await Promise.all(services.map(({ runner }) => runner.stop(0)));
+    await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
     closeLedger(ledger, log);
     await runLog.close();
     await audit.close();
@@ -125,6 +146,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       access,
       quotas: new CallQuotas(),
       audit,
+      log,
       version: packageVersion(),
       isReady,
     });
@@ -138,21 +160,49 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   log.info({ address, tls: listen.tls !== null, services: services.map(({ conf }) => conf.name) }, "serving");
 
   const listener = grpc;
+  const renewal = new LicenseRenewal(installed, {
+    ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
+    onChange: async (removed) => {
+      for (const name of removed) listener.forgetService(name);
+      showHealth();
+      reminders.check(renewal.inForce.authorized.license);
+      await showLicense();
+    },
+    onRenewed: (renewed) => recordAuthorization(audit, renewed),
+    onRefused: (error) => recordRefusal(audit, error),
+  });
+  const reminders = new LicenseReminders(ledger, log);
+  const reminding = setInterval(() => reminders.check(renewal.inForce.authorized.license), REMIND_MS);
+  reminding.unref();
+  reminders.check(first.authorized.license);
+  const showLicense = () =>
+    writeServingState(data, renewal.state).catch((error) => log.warn({ err: error }, "the license's state"));
+  await showLicense();
+  const watch = new LicenseWatch(data, () => void renewal.check());
+
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
     isStopping = true;
+    watch.close();
+    clearInterval(reminding);
     showHealth();
     log.info({ drainMs: config.drainMs }, "stopping: finishing what runs");
     const closing = listener.startClosing();
-    await Promise.all(services.map(({ runner }) => runner.stop(config.drainMs)));
+    await Promise.all([
+      renewal.stop(config.drainMs),
+      ...inference.services.map(({ runner }) => runner.stop(config.drainMs)),
+    ]);
     await listener.close(closing);
     audit.record({ event: "server.stopped" });
+    removeServingState(data);
     await release();
     log.info("stopped");
   }
   return {
     address,
-    services,
+    get services() {
+      return inference.services;
+    },
     stop: () => {
       stopping ??= stop();
       return stopping;
@@ -160,38 +210,54 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     stopNow: async () => {
       log.warn("stopping now");
       listener.abort();
-      for (const { runner } of services) runner.kill();
+      watch.close();
+      clearInterval(reminding);
+      renewal.kill();
+      for (const { runner } of inference.services) runner.kill();
       await (stopping ?? release());
     },
     reopenLogs: () => runLog.reopen(),
+    reloadCertificates: () => listener.reloadCertificates(),
+    checkLicense: () => renewal.check(),
   };
 }
 
 /** First authorization with the ledger opened to write, which only one server of a host can. */
-async function authorize(data: DataDirectory): Promise<FirstAuthorization<Ledger>> {
+async function authorize(data: DataDirectory, sealedFiles: SealedFiles): Promise<InstalledAuthorization<Ledger>> {
   let ledger: Ledger | undefined;
+  const ledgerOf = async (hostKey: HostKey) => {
+    ledger ??= await openHostLedger(data, hostKey);
+    return ledger;
+  };
   try {
-    const first = await authorizeFirst(data, async (hostKey) => {
-      ledger = await openHostLedger(data, hostKey);
-      return ledger;
-    });
-    const { license } = first.authorized;
-    first.ledger.admit(license.licenseId, license.sequence);
-    first.ledger.admitRevocations(first.revocationLists);
-    return first;
+    const installed = await authorizeInstalled(data, ledgerOf, sealedFiles);
+    admit(installed.first);
+    return installed;
   } catch (error) {
     ledger?.close();
     throw error;
   }
 }
 
+/** From now on nothing older is accepted on this host. @throws LICENSE_SUPERSEDED, LEDGER_UNWRITABLE */
+function admit({ authorized, ledger, revocationLists }: FirstAuthorization<Ledger>): void {
+  ledger.admit(authorized.license.licenseId, authorized.license.sequence);
+  ledger.admitRevocations(revocationLists);
+}
+
+/** @throws SANDBOX_UNAVAILABLE, because a plugin must not run with less around it than the configuration says. */
+function prepareSandbox(log: Log, { defaults, services }: ServerConfig): void {
+  if ([defaults, ...Object.values(services)].every(({ sandbox }) => sandbox !== "seccomp")) return;
+  const { landlock } = verifySandbox();
+  if (landlock > 0) log.info({ landlock }, "plugins run in a sandbox");
+  else log.warn("plugins run in a sandbox, but this kernel has no Landlock: they can read what this user can read");
+}
+
 function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAuthorization<Ledger>): void {
-  const { license, time, fingerprint } = authorized;
+  const { license, fingerprint } = authorized;
   for (const notice of ledger.notices) log.warn({ notice }, "ledger");
   const drift = describeDrift(fingerprint);
   if (drift !== null) log.warn({ changed: fingerprint.changedTypes, next: DRIFT_NEXT }, drift);
-  if (time.phase === "grace")
-    log.warn({ daysLeft: time.daysLeft }, "the license has expired and runs in its days of grace");
   log.info(
     {
       licenseId: license.licenseId,

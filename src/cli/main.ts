@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { accessCommand } from "./commands/access.ts";
 import { auditCommand } from "./commands/audit.ts";
+import { certsCommand } from "./commands/certs.ts";
 import { checkCommand } from "./commands/check.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { licenseCommand } from "./commands/license.ts";
@@ -24,8 +26,10 @@ export function createProgram(): Command {
     trustCommand(),
     licenseCommand(),
     checkCommand(),
+    doctorCommand(),
     accessCommand(),
     auditCommand(),
+    certsCommand(),
     serveCommand(),
     inferCommand(),
     pluginCommand(),

@@ -14,12 +14,23 @@ export interface DataFormat {
 }
 
 /**
- * Prints data to stdout: as JSON when asked, otherwise by `format`, which gives the text for people.
+ * Prints data to stdout: as JSON when asked, otherwise by `format`, which gives the text for people; `paint` adds
+ * colors to it on a terminal.
  * @example printData(tokens, options, (list) => formatTable(["ID", "NAME"], list.map((t) => [t.id, t.name])));
  */
-export function printData<T>(data: T, { json }: DataFormat, format: (data: T) => string): void {
-  const text = json === true ? JSON.stringify(data, null, 2) : escapeControls(format(data));
+export function printData<T>(
+  data: T,
+  { json }: DataFormat,
+  format: (data: T) => string,
+  paint: (text: string) => string = (text) => text,
+): void {
+  const text = json === true ? JSON.stringify(data, null, 2) : paintForTerminal(escapeControls(format(data)), paint);
   if (text !== "") process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** Colors are for people who look at a terminal, and put in after the data's own control characters were shown. */
+function paintForTerminal(text: string, paint: (text: string) => string): string {
+  return process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb" ? paint(text) : text;
 }
 
 /** Says something to the person at the terminal, on stderr. */

@@ -54,6 +54,8 @@ describe("loading", () => {
     expect(loadConfig({ file, required: true }).tls).toEqual({
       cert: join(file, "../server.pem"),
       key: "/etc/key.pem",
+      clientCa: null,
+      requireClientCertificate: false,
     });
   });
 
@@ -78,6 +80,11 @@ describe("loading", () => {
     ["a duration no timer can wait", "drainMs: 99999999999", /drainMs/],
     ["a word out of the list", "log: { level: loud }", /log\.level/],
     ["half of tls", "tls: { cert: a.pem }", /tls\.key/],
+    [
+      "a client certificate of no CA",
+      "tls: { cert: a, key: b, requireClientCertificate: true }",
+      /tls\.requireClientCertificate/,
+    ],
     ["a key twice", "drainMs: 1\ndrainMs: 2", /:2: /],
     ["no YAML", "a: [", /signet\.yaml/],
     ["a list", "- listen", /signet\.yaml/],
@@ -92,7 +99,7 @@ describe("loading", () => {
 });
 
 describe("listening", () => {
-  const tls = { cert: "/c", key: "/k" };
+  const tls = { cert: "/c", key: "/k", clientCa: null, requireClientCertificate: false };
 
   test.each([
     ["127.0.0.1:8001", "127.0.0.1:8001"],

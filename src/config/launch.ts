@@ -13,6 +13,11 @@ export interface Launch {
 const bringsCode =
   /^(?:LD_\w+|GLIBC_TUNABLES|GCONV_PATH|NODE_OPTIONS|NODE_PATH|NODE_REPL_EXTERNAL_MODULE|NODE_COMPILE_CACHE|OPENSSL_(?:CONF|MODULES|ENGINES))$/;
 
+/** Whether a variable of this name brings code into a process. */
+export function isUnsafeVariable(name: string): boolean {
+  return bringsCode.test(name);
+}
+
 /** What bin/signet gives. Without it SIGUSR1 opens a debugger; any other could be --require or --inspect. */
 const expectedOptions = ["--disable-sigusr1"];
 
@@ -32,7 +37,7 @@ export function verifyLaunch({ environ, nodeOptions }: Launch): void {
     return end < 0 ? { name: entry, value: "" } : { name: entry.slice(0, end), value: entry.slice(end + 1) };
   });
   // Set to nothing is as good as not set.
-  const unsafe = variables.find(({ name, value }) => value !== "" && bringsCode.test(name));
+  const unsafe = variables.find(({ name, value }) => value !== "" && isUnsafeVariable(name));
   if (unsafe !== undefined) {
     throw new SignetError("ENVIRONMENT_UNSAFE", `environment: expected no ${unsafe.name}, found it set`);
   }

@@ -11,7 +11,13 @@ export interface ListenAddress {
 export interface ResolvedListen extends ListenAddress {
   /** `host:port` as gRPC wants it, IPv6 in brackets. */
   readonly address: string;
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly tls: {
+    readonly cert: string;
+    readonly key: string;
+    /** CA certificates of clients; null where no client is asked for a certificate. */
+    readonly clientCa: string | null;
+    readonly requireClientCertificate: boolean;
+  } | null;
 }
 
 const loopback = new BlockList();

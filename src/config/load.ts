@@ -29,9 +29,9 @@ export function parseConfig(written: unknown, where: string, overrides: ConfigSo
   if (!parsed.success) throw new SignetError("CONFIG_INVALID", `${where}: ${describeIssue(parsed.error)}`);
   const { tls, ...rest } = parsed.data;
   const base = dirname(resolve(where));
-  const absolute =
-    tls === undefined ? rest : { ...rest, tls: { cert: resolve(base, tls.cert), key: resolve(base, tls.key) } };
-  return deepFreeze(absolute);
+  if (tls === undefined) return deepFreeze(rest);
+  const clientCa = tls.clientCa === null ? null : resolve(base, tls.clientCa);
+  return deepFreeze({ ...rest, tls: { ...tls, cert: resolve(base, tls.cert), key: resolve(base, tls.key), clientCa } });
 }
 
 function readConfigFile({ file, required }: ConfigSource): string | undefined {

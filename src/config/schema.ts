@@ -32,6 +32,11 @@ const serviceFields = {
     "How long a plugin may take to stop after its call was cancelled, in milliseconds; then its process is restarted.",
   ),
   startTimeoutMs: durationMs.min(1).describe("How long a plugin may take to load its model, in milliseconds."),
+  sandbox: z
+    .enum(["seccomp", "none"])
+    .describe(
+      "`seccomp` keeps the service's process from the network, other processes and files it does not need; `none` is for a plugin that you trust with all of that.",
+    ),
   callTimeoutMs: durationMs
     .min(1)
     .describe(
@@ -49,6 +54,7 @@ const serviceDefaults: ServiceSettings = {
   memoryLimitMiB: 4096,
   cancelGraceMs: 2000,
   startTimeoutMs: 60_000,
+  sandbox: "seccomp",
   callTimeoutMs: 60_000,
 };
 
@@ -60,6 +66,7 @@ const settings = z.strictObject({
   memoryLimitMiB: serviceFields.memoryLimitMiB.default(serviceDefaults.memoryLimitMiB),
   cancelGraceMs: serviceFields.cancelGraceMs.default(serviceDefaults.cancelGraceMs),
   startTimeoutMs: serviceFields.startTimeoutMs.default(serviceDefaults.startTimeoutMs),
+  sandbox: serviceFields.sandbox.default(serviceDefaults.sandbox),
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
 });
 
@@ -78,9 +85,25 @@ export const configSchema = z.strictObject({
         .min(1)
         .describe("The server's certificate chain, a PEM file; relative to the configuration file."),
       key: z.string().min(1).describe("The certificate's private key, a PEM file; relative to the configuration file."),
+      clientCa: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          "CA certificates, a PEM file: clients may then present a certificate that one of them signed, instead of a token.",
+        ),
+      requireClientCertificate: z
+        .boolean()
+        .default(false)
+        .describe("Refuses connections without a client certificate that `clientCa` signed, whatever token they have."),
+    })
+    .refine(({ clientCa, requireClientCertificate }) => !requireClientCertificate || clientCa !== null, {
+      path: ["requireClientCertificate"],
+      message: "expected clientCa beside it",
     })
     .optional()
-    .describe("Turns on TLS."),
+    .describe("Turns on TLS. The files are read again when they change."),
   maxMessageMiB: z
     .int()
     .min(1)

@@ -1,11 +1,10 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { CHANNEL_FD } from "./protocol.ts";
 
 /** The largest message: a plugin's two descriptions of 1 MiB, every character of them written as an escape. */
 const MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 const LF = 0x0a;
-/** Where a child finds its end: after the standard streams. */
-const CHANNEL_FD = 3;
 
 export interface ChannelEvents {
   /** A message of any shape: whatever JSON can say. What this throws is the caller's own error, not the other side's. */

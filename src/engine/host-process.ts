@@ -14,7 +14,7 @@ import {
 } from "../plugin/index.ts";
 import { Channel } from "./channel.ts";
 import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
-import { startChild } from "./start-child.ts";
+import { type Sandbox, startChild } from "./start-child.ts";
 
 export interface HostProcessOptions {
   readonly service: string;
@@ -27,6 +27,8 @@ export interface HostProcessOptions {
   readonly memoryLimitBytes: number;
   /** An existing directory that becomes the child's HOME. */
   readonly home: string;
+  /** Default `seccomp`. */
+  readonly sandbox?: Sandbox;
   /** A line the plugin wrote to stdout or stderr. */
   readonly onOutput: (stream: "stdout" | "stderr", line: string) => void;
 }
@@ -78,6 +80,7 @@ export class HostProcess {
     this.#child = startChild({
       program: "main.ts",
       home: options.home,
+      sandbox: options.sandbox,
       threads,
       inherited: [options.slots.fd, ...options.files.map((file) => file.fd)],
     });

@@ -38,5 +38,8 @@ export type FromHost =
 /** How often a service host says that it is alive. */
 export const BEAT_INTERVAL_MS = 500;
 
-/** The first inherited descriptor: 0 to 2 are the standard streams, 3 is the channel. */
+/** Where a child finds its end of the channel: after the standard streams. */
+export const CHANNEL_FD = 3;
+
+/** The first inherited descriptor. */
 export const FIRST_INHERITED_FD = 4;

@@ -1,34 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { compileNvml, nvmlDirectory, useDriver, useSystemRoot } from "../../test/helpers/nvml.ts";
 import { readHostMachine } from "../service/read-host-machine.ts";
 import { readGpus } from "./read-gpus.ts";
-
-const source = join(import.meta.dirname, "..", "..", "native", "test", "nvml.c");
-const place = process.arch === "arm64" ? "usr/lib/aarch64-linux-gnu" : "usr/lib/x86_64-linux-gnu";
-
-function useRoot(): string {
-  const root = mkdtempSync(join(tmpdir(), "signet-nvml-"));
-  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
-  mkdirSync(join(root, place), { recursive: true });
-  return root;
-}
-
-function compile(path: string, macros: readonly string[]): string {
-  mkdirSync(dirname(path), { recursive: true });
-  const flags = ["-shared", "-fPIC", "-O1", "-fvisibility=hidden", ...macros.map((macro) => `-D${macro}`)];
-  execFileSync("cc", [...flags, "-o", path, source], { stdio: ["ignore", "ignore", "inherit"] });
-  return path;
-}
-
-/** A machine whose driver has the cards and troubles that the macros of native/test/nvml.c name. */
-function useDriver(...macros: string[]): string {
-  const root = useRoot();
-  compile(join(root, place, "libnvidia-ml.so.1"), macros);
-  return root;
-}
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -105,7 +80,7 @@ describe("a driver in trouble", () => {
 
 describe("the library", () => {
   test("that is not there is a reason and no error, with devices or without", async () => {
-    const root = useRoot();
+    const root = useSystemRoot();
     expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/no NVIDIA driver/) });
     mkdirSync(join(root, "dev"));
     writeFileSync(join(root, "dev", "nvidia0"), "");
@@ -113,15 +88,15 @@ describe("the library", () => {
   });
 
   test("that is no library at all is a reason and no error", async () => {
-    const root = useRoot();
-    writeFileSync(join(root, place, "libnvidia-ml.so.1"), "not a library");
+    const root = useSystemRoot();
+    writeFileSync(join(root, nvmlDirectory, "libnvidia-ml.so.1"), "not a library");
     expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/cannot be used/) });
   });
 
   test("is followed through links, and not loaded where others could have changed it", async () => {
-    const root = useRoot();
-    const library = compile(join(root, "opt", "libnvidia-ml.so.550"), []);
-    symlinkSync(library, join(root, place, "libnvidia-ml.so.1"));
+    const root = useSystemRoot();
+    const library = compileNvml(join(root, "opt", "libnvidia-ml.so.550"));
+    symlinkSync(library, join(root, nvmlDirectory, "libnvidia-ml.so.1"));
     expect((await readGpus({ root })).gpus).toHaveLength(2);
     chmodSync(library, 0o777);
     expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/by other users/) });
@@ -131,9 +106,9 @@ describe("the library", () => {
   });
 
   test("is not looked for in LD_LIBRARY_PATH", async () => {
-    const elsewhere = dirname(compile(join(useRoot(), "lib", "libnvidia-ml.so.1"), []));
+    const elsewhere = dirname(compileNvml(join(useSystemRoot(), "lib", "libnvidia-ml.so.1")));
     vi.stubEnv("LD_LIBRARY_PATH", elsewhere);
-    expect((await readGpus({ root: useRoot() })).gpus).toEqual([]);
+    expect((await readGpus({ root: useSystemRoot() })).gpus).toEqual([]);
   });
 });
 

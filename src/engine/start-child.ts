@@ -1,8 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { SignetError } from "../errors.ts";
-import { closeOthersOnExec } from "../plugin/index.ts";
+import { closeOthersOnExec, sandboxArguments } from "../plugin/index.ts";
 import { serviceHostEnvironment } from "./environment.ts";
+import { FIRST_INHERITED_FD } from "./protocol.ts";
+
+/** How a child is kept from what it does not need; `none` for a plugin that needs it after all. */
+export type Sandbox = "none" | "seccomp";
 
 export interface ChildOptions {
   /** A program of host/. */
@@ -12,6 +16,8 @@ export interface ChildOptions {
   readonly threads: number;
   /** Descriptors of this process that become FIRST_INHERITED_FD and those that follow. */
   readonly inherited: readonly number[];
+  /** Default `seccomp`. */
+  readonly sandbox?: Sandbox | undefined;
   readonly nodeFlags?: readonly string[];
 }
 
@@ -20,10 +26,18 @@ export interface ChildOptions {
  * that are named: nothing else, also not what this process was itself started with.
  * @throws SERVICE_START_FAILED
  */
-export function startChild({ program, home, threads, inherited, nodeFlags = [] }: ChildOptions): ChildProcess {
+export function startChild({
+  program,
+  home,
+  threads,
+  inherited,
+  sandbox = "seccomp",
+  nodeFlags = [],
+}: ChildOptions): ChildProcess {
   closeOthersOnExec();
   const file = fileURLToPath(new URL(`./host/${program}`, import.meta.url));
-  const child = spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, file], {
+  const words = sandbox === "none" ? [file] : sandboxArguments(file, FIRST_INHERITED_FD + inherited.length);
+  const child = spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, ...words], {
     env: serviceHostEnvironment(home, threads),
     cwd: home,
     stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],

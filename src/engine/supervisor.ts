@@ -2,6 +2,7 @@ import { SignetError } from "../errors.ts";
 import type { InheritedFile, Slots } from "../plugin/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
 import { type HostFacts, HostProcess } from "./host-process.ts";
+import type { Sandbox } from "./start-child.ts";
 
 /**
  * The states of a service:
@@ -32,6 +33,8 @@ export interface SupervisorOptions {
   readonly memoryLimitBytes: number;
   readonly startTimeoutMs: number;
   readonly home: string;
+  /** Default `seccomp`. */
+  readonly sandbox?: Sandbox;
   readonly onEvent: (event: ServiceEvent) => void;
   /** The process is ready for jobs. */
   readonly onReady: () => void;

@@ -1,7 +1,14 @@
-import { type CallOptions, type Client, Metadata, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import { readFileSync } from "node:fs";
+import {
+  type CallOptions,
+  ChannelCredentials,
+  type Client,
+  Metadata,
+  makeClientConstructor,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { SignetError } from "../errors.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
-import { createClientCredentials } from "./credentials.ts";
 import { errorFromGrpcStatus } from "./errors.ts";
 import {
   type InferRequestMessage,
@@ -17,6 +24,9 @@ export interface InferenceClientOptions {
   readonly token?: string | undefined;
   /** A PEM file of CA certificates; turns on TLS. */
   readonly caFile?: string | undefined;
+  /** PEM files of a client certificate and its key; they turn on TLS too. */
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
   /** For each call. */
   readonly timeoutMs: number;
 }
@@ -27,6 +37,28 @@ type Unary = (
   options: CallOptions,
   callback: (error: ServiceError | null, response: unknown) => void,
 ) => void;
+
+/** @throws FILE_UNREADABLE, USAGE */
+function createChannelCredentials({ caFile, certFile, keyFile }: InferenceClientOptions): ChannelCredentials {
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new SignetError("USAGE", "expected a client certificate together with its key, found one of them");
+  }
+  const [ca = null, key = null, cert = null] = [caFile, keyFile, certFile].map((file) => file && readPem(file));
+  if (!ca && !cert) return ChannelCredentials.createInsecure();
+  try {
+    return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
+  } catch (cause) {
+    throw new SignetError("USAGE", "expected a CA, a certificate and its key in PEM, found something else", { cause });
+  }
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new SignetError("FILE_UNREADABLE", `${file}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+  }
+}
 
 /** A small client of the v2 protocol. Its errors are the server's own, by code. */
 export class InferenceClient {
@@ -39,7 +71,7 @@ export class InferenceClient {
       throw new SignetError("USAGE", "the access token: expected no spaces and only ASCII characters, found others");
     }
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
-    const credentials = createClientCredentials(options.caFile);
+    const credentials = createChannelCredentials(options);
     this.#options = options;
     this.#client = new Constructor(options.server, credentials, {
       "grpc.max_receive_message_length": -1,

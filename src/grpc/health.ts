@@ -31,6 +31,12 @@ export class Health {
     for (const watch of this.#watches) if (watch.request.service === service) watch.write(this.#of(service));
   }
 
+  /** The service is not there any more; who watches it is told, and it may come back. */
+  forget(service: string): void {
+    if (!this.#serving.delete(service)) return;
+    for (const watch of this.#watches) if (watch.request.service === service) watch.write(this.#of(service));
+  }
+
   /** Ends all watches, which would otherwise keep their connections open. */
   close(): void {
     for (const watch of this.#watches) watch.end();

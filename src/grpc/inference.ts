@@ -1,6 +1,7 @@
-import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import { type handleUnaryCall, Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
 import { SignetError } from "../errors.ts";
+import type { LicenseTime } from "../license/index.ts";
 import type { Inference, Service } from "../service/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
 import { identityNameOf, identityOf, peerOf } from "./call-gate.ts";
@@ -46,7 +47,7 @@ export function inferenceHandlers({ inference, audit, version, isReady }: Infere
       };
     }),
     ModelConfig: answer(async (call) => ({ config: modelConfig(find(call)) })),
-    ModelInfer: answer(async (call) => {
+    ModelInfer: answer(async (call, trailers) => {
       const identity = identityOf(call);
       const request = decodeInferRequest(call.request);
       const controller = new AbortController();
@@ -60,6 +61,7 @@ export function inferenceHandlers({ inference, audit, version, isReady }: Infere
         deadlineMs: deadlineOf(call),
         signal: controller.signal,
       });
+      if (result.nearEnd !== null) trailers.metadata = licenseTrailers(result.nearEnd);
       return encodeInferResponse(request, result.version, result.outputs);
     }),
   };
@@ -68,14 +70,28 @@ export function inferenceHandlers({ inference, audit, version, isReady }: Infere
 /** The calls that nobody needs a token for. */
 export const openInferenceCalls: readonly (keyof InferenceHandlers)[] = ["ServerLive", "ServerReady"];
 
+/** What goes out after the response. */
+interface Trailers {
+  metadata: Metadata | undefined;
+}
+
+/** Tells whoever calls that the license is near its end, before calls are refused. */
+function licenseTrailers({ phase, daysLeft }: LicenseTime): Metadata {
+  const metadata = new Metadata();
+  metadata.set("signet-license-state", phase === "valid" ? "expiring" : phase);
+  metadata.set("signet-license-days-left", `${daysLeft}`);
+  return metadata;
+}
+
 /** Makes a handler from a function that returns the response or throws. */
 function answering(audit: AuditLog) {
   return <Request, Response>(
-    respond: (call: ServerUnaryCall<Request, Response>) => Promise<Response>,
+    respond: (call: ServerUnaryCall<Request, Response>, trailers: Trailers) => Promise<Response>,
   ): handleUnaryCall<Request, Response> =>
     (call, callback) => {
-      respond(call).then(
-        (response) => callback(null, response),
+      const trailers: Trailers = { metadata: undefined };
+      respond(call, trailers).then(
+        (response) => callback(null, response, trailers.metadata),
         (thrown) => {
           const { code } = SignetError.from(thrown);
           if (code === "PERMISSION_DENIED") {

@@ -4,8 +4,10 @@ import type { AuditLog } from "../audit/index.ts";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 import type { Access, CallQuotas } from "../service/index.ts";
+import type { Log } from "../telemetry/index.ts";
 import { createCallGate } from "./call-gate.ts";
-import { createCredentials } from "./credentials.ts";
+import { CertificateWatch } from "./certificate-watch.ts";
+import { createCredentials, TlsCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
@@ -16,6 +18,7 @@ export interface GrpcServerOptions extends InferenceEdge {
   readonly access: Access;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
+  readonly log: Log;
 }
 
 /** How long clients get to close their connections when the server stops, ms. */
@@ -28,8 +31,13 @@ export class GrpcServer {
   readonly #server: Server;
   readonly #health = new Health();
   readonly #listen: ResolvedListen;
+  readonly #log: Log;
+  readonly #audit: AuditLog;
+  #certificates: CertificateWatch | undefined;
 
   constructor(options: GrpcServerOptions) {
+    this.#log = options.log;
+    this.#audit = options.audit;
     this.#listen = options.listen;
     const inference = inferenceService();
     const open = new Set([
@@ -52,10 +60,14 @@ export class GrpcServer {
   listen(): Promise<string> {
     const { address, host } = this.#listen;
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, createCredentials(this.#listen), (error, port) => {
+      const credentials = createCredentials(this.#listen);
+      this.#server.bindAsync(address, credentials, (error, port) => {
         if (error) {
           reject(new SignetError("ADDRESS_IN_USE", `${address}: ${error.message}`, { cause: error }));
         } else {
+          if (credentials instanceof TlsCredentials) {
+            this.#certificates = new CertificateWatch(credentials, this.#log, this.#audit);
+          }
           resolve(`${host.includes(":") ? `[${host}]` : host}:${port}`);
         }
       });
@@ -67,8 +79,19 @@ export class GrpcServer {
     this.#health.setServing(service, isServing);
   }
 
+  /** Health checks no longer know the service. */
+  forgetService(service: string): void {
+    this.#health.forget(service);
+  }
+
+  /** Looks at once whether TLS certificates were replaced; it does so every other second by itself. */
+  reloadCertificates(): void {
+    this.#certificates?.look();
+  }
+
   /** Takes no new connections and asks clients to leave; calls that run go on. */
   startClosing(): Promise<void> {
+    this.#certificates?.close();
     return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
 
@@ -82,6 +105,7 @@ export class GrpcServer {
 
   /** Ends everything now. */
   abort(): void {
+    this.#certificates?.close();
     this.#server.forceShutdown();
   }
 }

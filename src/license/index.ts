@@ -22,7 +22,7 @@ export { digestsOf, sameDigests } from "./digests.ts";
 export { parseDocument } from "./document.ts";
 export { DRIFT_NEXT, describeDrift, describeHostMatch, describePoints } from "./drift.ts";
 export { enforcedLimits, isOver, type LicenseTime, licenseTimeAt } from "./enforcement.ts";
-export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope } from "./envelope.ts";
+export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope, preAuthEncoding } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
 export { type Ledger, type LedgerOptions, openLedger, type RunLimits } from "./ledger.ts";
@@ -79,6 +79,7 @@ export {
   licensedFileSchema,
   licenseKinds,
   licenseSchema,
+  limitsSchema,
   PRODUCT,
   payloadTypes,
   platforms,
@@ -87,8 +88,8 @@ export {
   revocationListSchema,
   type ServiceConf,
 } from "./schema.ts";
-export { isSignedBy, signEnvelope } from "./sign.ts";
-export { formatJson } from "./strict-json.ts";
+export { assembleEnvelope, isSignature, isSignedBy, signBytes, signEnvelope } from "./sign.ts";
+export { formatJson, parseStrictJson, StrictJsonError } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
   parseLicense,

@@ -15,6 +15,8 @@ export const payloadTypes = {
   request: "application/vnd.signet.host-request+json;v=1",
   revocation: "application/vnd.signet.revocation-list+json;v=1",
   receipt: "application/vnd.signet.deactivation-receipt+json;v=1",
+  /** A line of the vendor's register. */
+  register: "application/vnd.signet.register-line+json;v=1",
 } as const;
 
 const base64 = z.base64();

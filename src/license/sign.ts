@@ -18,25 +18,39 @@ export function signEnvelope(document: {
 }): string {
   const { kind, key, certificates = [] } = document;
   const payload = Buffer.from(document.payload);
-  const signed = preAuthEncoding(kind.payloadType, payload);
-  const signature = key.asymmetricKeyType === "rsa" ? sign("sha256", signed, { key, ...pss }) : sign(null, signed, key);
-  const text = formatEnvelope({ kind, payload, keyId: keyIdOf(createPublicKey(key)), signature, certificates });
+  const signature = signBytes(preAuthEncoding(kind.payloadType, payload), key);
+  return assembleEnvelope({ kind, payload, keyId: keyIdOf(createPublicKey(key)), signature, certificates });
+}
+
+/** The PEM text of an envelope that was signed elsewhere. @throws what its kind throws for a file that is too large */
+export function assembleEnvelope(envelope: Envelope): string {
+  const { kind } = envelope;
+  const text = formatEnvelope(envelope);
   if (text.length > kind.maxBytes) {
     throw new SignetError(kind.tooLarge, `${kind.what}: expected at most ${kind.maxBytes} bytes, found ${text.length}`);
   }
   return text;
 }
 
-/** True if the key signed this envelope. The algorithm follows from the key, never from the file. */
-export function isSignedBy(envelope: Envelope, key: KeyObject): boolean {
-  if (envelope.keyId !== keyIdOf(key)) return false;
-  const signed = preAuthEncoding(envelope.kind.payloadType, envelope.payload);
+/** A signature as envelopes have it: RSA with PSS, SHA-256 and a salt of 32 bytes, or Ed25519. */
+export function signBytes(bytes: Uint8Array, key: KeyObject): Buffer {
+  return key.asymmetricKeyType === "rsa" ? sign("sha256", bytes, { key, ...pss }) : sign(null, bytes, key);
+}
+
+/** True if the key signed these bytes. The algorithm follows from the key. */
+export function isSignature(bytes: Uint8Array, signature: Uint8Array, key: KeyObject): boolean {
   switch (key.asymmetricKeyType) {
     case "rsa":
-      return verify("sha256", signed, { key, ...pss }, envelope.signature);
+      return verify("sha256", bytes, { key, ...pss }, signature);
     case "ed25519":
-      return verify(null, signed, key, envelope.signature);
+      return verify(null, bytes, key, signature);
     default:
       return false;
   }
+}
+
+/** True if the key signed this envelope. The algorithm follows from the key, never from the file. */
+export function isSignedBy(envelope: Envelope, key: KeyObject): boolean {
+  if (envelope.keyId !== keyIdOf(key)) return false;
+  return isSignature(preAuthEncoding(envelope.kind.payloadType, envelope.payload), envelope.signature, key);
 }

@@ -6,7 +6,7 @@ import type { ElfFacts } from "./elf.ts";
  * The trusted base: libraries that belong to the operating system or to the GPU's driver and are never part of a
  * bundle. A license cannot vouch for them, and a program could not run without them.
  */
-const systemLibraries: ReadonlySet<string> = new Set([
+export const systemLibraries: ReadonlySet<string> = new Set([
   "libc.so.6",
   "libm.so.6",
   "libstdc++.so.6",

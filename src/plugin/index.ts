@@ -6,7 +6,7 @@ export {
   SIGNET_OK,
   SIGNET_OUT_OF_RANGE,
 } from "./abi.ts";
-export { loadOrder } from "./dependencies.ts";
+export { loadOrder, systemLibraries } from "./dependencies.ts";
 export {
   type InstanceFacts,
   type PluginFacts,
@@ -32,6 +32,7 @@ export {
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { protectMemory } from "./protect-memory.ts";
 export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
+export { closeSandbox, type SandboxFacts, sandboxArguments, verifySandbox } from "./sandbox.ts";
 export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export {

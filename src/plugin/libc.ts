@@ -27,6 +27,7 @@ const syscall = libc.func("long syscall(long number, ...)");
 const MFD_CLOEXEC = 0x01;
 const MFD_ALLOW_SEALING = 0x02;
 const MFD_NOEXEC_SEAL = 0x08; // Linux 6.3 and newer
+const F_SETFD = 2;
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 /** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE: nothing about the file can change any more. */
@@ -147,6 +148,11 @@ export function copyMemory(to: bigint, from: bigint, bytes: number): void {
  */
 export function closeOthersOnExec(): void {
   syscall(SYS_CLOSE_RANGE, "unsigned int", 3, "unsigned int", 0xffff_ffff, "int", CLOSE_RANGE_CLOEXEC);
+}
+
+/** The descriptor gets into a program that this process becomes. Node bars all that it was started with from that. */
+export function keepOnExec(fd: number): void {
+  if (fcntlInt(fd, F_SETFD, "int", 0) !== 0) throw new SystemCallError("fcntl(F_SETFD)");
 }
 
 /** From now on the kernel ends this process when the thread that started it does, whatever it is busy with then. */

@@ -6,7 +6,6 @@ const prctl = libc.func("int prctl(int option, unsigned long a, unsigned long b,
 const setrlimit = libc.func("int setrlimit(int resource, const uint64_t *limits)");
 
 const PR_SET_DUMPABLE = 4;
-const PR_SET_NO_NEW_PRIVS = 38;
 const limitNumbers = { fileBytes: 1, coreBytes: 4 } as const;
 
 /**
@@ -16,11 +15,6 @@ const limitNumbers = { fileBytes: 1, coreBytes: 4 } as const;
 export function protectMemory(): void {
   setLimit("coreBytes", 0);
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) throw new SystemCallError("prctl(PR_SET_DUMPABLE)");
-}
-
-/** From now on no program that is started gains rights from set-user-ID bits or file capabilities. */
-export function giveUpNewPrivileges(): void {
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) !== 0) throw new SystemCallError("prctl(PR_SET_NO_NEW_PRIVS)");
 }
 
 /** Sets a resource limit, for good: `coreBytes` of a core dump, or `fileBytes` that one file may grow to. */

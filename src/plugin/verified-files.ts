@@ -29,6 +29,7 @@ export class VerifiedFiles {
   /** Found once, kept for good: a changed file is not hashed again at every call. */
   #change: SignetError | undefined;
   #hashing: Promise<void> | undefined;
+  #isWatching = true;
 
   /** @internal */
   constructor(files: { expected: ServiceFile; sealed: SealedFile }[]) {
@@ -59,8 +60,14 @@ export class VerifiedFiles {
     }
   }
 
+  /** Their license was replaced: from now on what lies on disk is not theirs to look at. */
+  stopWatching(): void {
+    this.#isWatching = false;
+  }
+
   /** Second authorization's look at the disk, on every call: about 2 µs a file. False calls for `verifyAgain`. */
   get areUntouched(): boolean {
+    if (!this.#isWatching) return true;
     return (
       this.#change === undefined && this.#files.every(({ sealed }) => isUnchanged(sealed.watchedPath, sealed.identity))
     );
@@ -89,6 +96,8 @@ export class VerifiedFiles {
         }
       }
     } catch (error) {
+      // Replaced while it was read: what was found is another license's file.
+      if (!this.#isWatching) return;
       this.#change = error as SignetError;
       throw error;
     }

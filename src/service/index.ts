@@ -11,6 +11,9 @@ export {
 export { reportSteps, type StepReport } from "./authorization-steps.ts";
 export { type Admission, type CallLimits, CallQuotas } from "./call-quotas.ts";
 export { type DeactivatedLicense, deactivateLicense } from "./deactivate-license.ts";
+export { type ExamineOptions, examine } from "./doctor/examine.ts";
+export type { DoctorEdge } from "./doctor/examine-network.ts";
+export type { DoctorFinding } from "./doctor/finding.ts";
 export {
   type AuthorizedService,
   authorizeFirst,
@@ -19,11 +22,16 @@ export {
 } from "./first-authorization.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
-export { Inference, type Service } from "./inference.ts";
-export { installBundle } from "./install-bundle.ts";
+export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
+export { type InstalledBundle, installBundle } from "./install-bundle.ts";
+export { authorizeInstalled, type InstalledAuthorization } from "./installed-authorization.ts";
 export { readInstalledLicense } from "./installed-license.ts";
+export { LicenseReminders, REMIND_MS } from "./license-reminders.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
+export { LicenseWatch } from "./license-watch.ts";
 export { readHostMachine } from "./read-host-machine.ts";
+export { LicenseRenewal } from "./renewal.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
+export { readServingState, removeServingState, type ServingState, writeServingState } from "./serving-state.ts";

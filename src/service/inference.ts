@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ServiceRunner } from "../engine/index.ts";
 import { SignetError } from "../errors.ts";
-import type { ServiceConf } from "../license/index.ts";
+import { isNearEnd, type LicenseTime, type ServiceConf } from "../license/index.ts";
 import type { Log, RunLog } from "../telemetry/index.ts";
 import { type Tensor, validateInputs, validateOutputs } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
@@ -36,6 +36,8 @@ export interface InferenceCall {
 export interface InferenceResult {
   readonly version: string;
   readonly outputs: readonly Tensor[];
+  /** Where the service's license stands; null while its end is far. */
+  readonly nearEnd: LicenseTime | null;
 }
 
 /** Where a call without a priority stands among those with one. */
@@ -43,18 +45,23 @@ const NORMAL_PRIORITY = 100;
 
 /** What the server does for a client, independent of the wire: find, authorize, check, run, record. */
 export class Inference {
-  readonly #services: ReadonlyMap<string, Service>;
+  #services: ReadonlyMap<string, Service>;
   readonly #runLog: RunLog;
   readonly #log: Log;
 
   constructor(services: readonly Service[], runLog: RunLog, log: Log) {
-    this.#services = new Map(services.map((service) => [service.conf.name, service]));
+    this.#services = mapByName(services);
     this.#runLog = runLog;
     this.#log = log;
   }
 
   get services(): Service[] {
     return [...this.#services.values()];
+  }
+
+  /** From the next call on these are the services. Calls that are under way end where they began. */
+  replaceServices(services: readonly Service[]): void {
+    this.#services = mapByName(services);
   }
 
   /** The service of that name and version; an empty version means the licensed one. @throws SERVICE_NOT_FOUND */
@@ -95,12 +102,14 @@ export class Inference {
         ...this.#limits(service, call.deadlineMs, arrivedMs),
         begin: () => {
           queueMs = performance.now() - arrivedMs;
-          const ticket = service.authorization.begin();
-          return () => service.authorization.end(ticket);
+          const { authorization } = this.#present(service);
+          const ticket = authorization.begin();
+          return () => authorization.end(ticket);
         },
       });
       ({ queueMs, runMs: durationMs } = result);
-      return { version: service.conf.version, outputs: result.outputs };
+      const { time } = this.#present(service).authorization;
+      return { version: service.conf.version, outputs: result.outputs, nearEnd: isNearEnd(time) ? time : null };
     } catch (thrown) {
       const error = SignetError.from(thrown);
       outcome = error.code;
@@ -120,9 +129,15 @@ export class Inference {
         durationMs: rounded(durationMs),
         queueMs: rounded(queueMs),
         outcome,
-        runsLeft: service.authorization.runsLeft,
+        runsLeft: this.#present(service).authorization.runsLeft,
       });
     }
+  }
+
+  /** A call that waited while the license was renewed goes on under the new one, if its process did. */
+  #present(service: Service): Service {
+    const present = this.#services.get(service.conf.name);
+    return present?.runner === service.runner ? present : service;
   }
 
   /** A file that changed under a running service stops the service, for this caller and all others. */
@@ -141,6 +156,10 @@ export class Inference {
       runLimitMs: jobTimeMs ?? Number.POSITIVE_INFINITY,
     };
   }
+}
+
+function mapByName(services: readonly Service[]): ReadonlyMap<string, Service> {
+  return new Map(services.map((service) => [service.conf.name, service]));
 }
 
 function rounded(ms: number): number {

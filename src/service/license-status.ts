@@ -2,6 +2,7 @@ import type { DataDirectory } from "../config/index.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import {
   describeDrift,
+  type Enforcement,
   type FingerprintMatch,
   type LedgerState,
   type License,
@@ -18,11 +19,13 @@ import {
   verifyNotRevoked,
   verifySequence,
   verifyTime,
+  warningsOf,
 } from "../license/index.ts";
 import { loadRevocationLists } from "./first-authorization.ts";
 import { readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
 import { readHostMachine } from "./read-host-machine.ts";
+import { readServingState, type ServingState } from "./serving-state.ts";
 
 /** Why the license would be refused now. */
 export interface Problem {
@@ -58,12 +61,17 @@ export interface LicenseStatus {
   readonly notBefore: string;
   readonly expires: string;
   readonly graceDays: number;
+  readonly enforcement: Enforcement;
   /** null when its time is not now. */
   readonly time: LicenseTime | null;
   readonly hostMatch: FingerprintMatch;
   /** How the machine differs within its tolerance, in the words of the log; null where it does not. */
   readonly drift: string | null;
   readonly problems: readonly Problem[];
+  /** What is about to end or is nearly used, in the words of the server's log. */
+  readonly warnings: readonly string[];
+  /** What a running server has in force, which need not be the installed one; null where none runs. */
+  readonly serving: ServingState | null;
   readonly services: readonly ServiceStatus[];
 }
 
@@ -103,11 +111,14 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const hostMatch =
     (await attempt(() => verifyFingerprint(license, machine))) ?? (await matchFingerprint(license.host, machine));
 
-  const { licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays } = license;
+  const { licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement } = license;
+  const usageOf = (service: string) => ledger?.totals(licenseId, service) ?? null;
   const services = license.services.map((service) => statusOf(license, service, ledger));
   return {
-    ...{ licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays },
+    ...{ licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement },
     ...{ time, hostMatch, drift: describeDrift(hostMatch), problems, services },
+    warnings: warningsOf(license, now.getTime(), usageOf).map(({ message }) => message),
+    serving: readServingState(data),
   };
 }
 

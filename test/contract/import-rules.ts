@@ -19,6 +19,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ["errors.ts"],
   license: ["errors.ts", "tensor", "telemetry", "config"],
   plugin: ["errors.ts", "tensor", "telemetry", "config", "license"],
+  certs: ["errors.ts", "license"],
   audit: ["errors.ts", "tensor", "telemetry", "config", "license"],
   engine: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "tensor", "telemetry", "config"],
@@ -26,11 +27,35 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   grpc: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
   http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
   "server.ts": [
-    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "service"],
+    ...[
+      "errors.ts",
+      "tensor",
+      "telemetry",
+      "config",
+      "license",
+      "plugin",
+      "engine",
+      "audit",
+      "certs",
+      "store",
+      "service",
+    ],
     ...["grpc", "http"],
   ],
   cli: [
-    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "service"],
+    ...[
+      "errors.ts",
+      "tensor",
+      "telemetry",
+      "config",
+      "license",
+      "plugin",
+      "engine",
+      "audit",
+      "certs",
+      "store",
+      "service",
+    ],
     ...["grpc", "http", "server.ts"],
   ],
 };
@@ -39,8 +64,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
   koffi: ["src/plugin/"],
   piscina: ["src/engine/"],
-  child_process: ["src/engine/", "tools/dev/"],
-  "node-forge": ["tools/license/"],
+  child_process: ["src/engine/", "tools/dev/", "tools/license/external-signer.ts"],
+  "node-forge": ["src/certs/", "tools/license/"],
   systeminformation: ["src/license/"],
   http2: [],
 };
@@ -50,7 +75,7 @@ const wordOwners: readonly { readonly word: RegExp; readonly what: string; reado
   {
     word: /\b(createPrivateKey|privateKeyFromPem|privateKeyFromAsn1|decryptPrivateKeyInfo|decryptRsaPrivateKey)\b/,
     what: "reads a private key",
-    owners: ["tools/license/signing-key.ts", "src/license/host-key.ts"],
+    owners: ["tools/license/signing-key.ts", "src/license/host-key.ts", "src/certs/tls-directory.ts"],
   },
   {
     word: /\bloadPlugin\b/,

@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type DataDirectory, dataDirectory, parseConfig } from "../../src/config/index.ts";
 import { addTrustRoot, createHostKey, createHostRequest, openHostKey, readMachine } from "../../src/license/index.ts";
-import { createVendor } from "../../src/license/vendor.fixture.ts";
+import { createVendor, type Vendor } from "../../src/license/vendor.fixture.ts";
 import { type RunningServer, startServer } from "../../src/server.ts";
-import { addToken } from "../../src/service/index.ts";
+import { addToken, installBundle } from "../../src/service/index.ts";
 import { createLog } from "../../src/telemetry/index.ts";
 import { createLicenseNumber, issueLicense, type LicenseNumber } from "../../tools/license/issue-license.ts";
 import { loadServiceDescription } from "../../tools/license/service-description.ts";
+import { keySigner } from "../../tools/license/signer.ts";
 import { nativeLibrary } from "./native.ts";
 
 /** A service of a test's license, as a vendor writes it in services.yaml. */
@@ -27,8 +28,11 @@ export const faultyService: DescribedService = { name: "faulty", library: native
 
 export interface LicensedHost {
   readonly data: DataDirectory;
+  readonly vendor: Vendor;
   /** Issues another license for this host and puts it in the place of the present one. */
   relicense(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
+  /** Issues the next license of the same id, or another that is given, and installs it as `signet license install` does. */
+  renew(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
 }
 
 /** This machine as a licensed host with a data directory of its own, which goes away with the test. */
@@ -50,11 +54,29 @@ export async function createLicensedHost(
   await addTrustRoot(data.trustDir, Buffer.from(vendor.root.certificate.toString()));
 
   let issued = 0;
+  let last = createLicenseNumber();
+
   async function relicense(
     described: readonly DescribedService[],
     terms: object = license,
     number: LicenseNumber = createLicenseNumber(),
   ): Promise<void> {
+    const bundle = await issue(described, terms, number);
+    rmSync(data.licenseDir, { recursive: true, force: true });
+    await mkdir(data.root, { recursive: true });
+    await cp(bundle, data.licenseDir, { recursive: true });
+  }
+
+  async function renew(
+    described: readonly DescribedService[],
+    terms: object = license,
+    number: LicenseNumber = { ...last, sequence: last.sequence + 1 },
+  ): Promise<void> {
+    await installBundle(data, await issue(described, terms, number));
+  }
+
+  async function issue(described: readonly DescribedService[], terms: object, number: LicenseNumber): Promise<string> {
+    last = number;
     const file = join(root, "services.yaml");
     await writeFile(file, JSON.stringify({ customer: "A customer", license: terms, services: described }));
     const bundle = join(root, `bundle-${++issued}`);
@@ -67,19 +89,17 @@ export async function createLicensedHost(
         vendor: { v: 1, name: "A vendor", rootKeyId: "", issuerKeyId: "" },
         root: vendor.root.certificate,
         issuer: vendor.issuer.certificate,
-        issuerKey: vendor.issuer.key,
+        signer: keySigner(vendor.issuer.key, vendor.issuer.certificate.publicKey, vendor.issuer.certificate),
       },
       number,
       acceptWeak: true,
       out: bundle,
       now: new Date(),
     });
-    rmSync(data.licenseDir, { recursive: true, force: true });
-    await mkdir(data.root, { recursive: true });
-    await cp(bundle, data.licenseDir, { recursive: true });
+    return bundle;
   }
   await relicense(services);
-  return { data, relicense, remove: () => rmSync(root, { recursive: true, force: true }) };
+  return { data, vendor, relicense, renew, remove: () => rmSync(root, { recursive: true, force: true }) };
 }
 
 export interface ServingHost extends LicensedHost {

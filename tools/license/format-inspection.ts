@@ -1,5 +1,5 @@
 import { formatFields, formatTable } from "../../src/cli/index.ts";
-import type { Component, HostRequest, License, Limits } from "../../src/license/index.ts";
+import type { Component, HostRequest, LedgerHead, License, Limits } from "../../src/license/index.ts";
 import { thresholdFor, weightOf } from "../../src/license/index.ts";
 import { formatDuration } from "./duration.ts";
 import type { CertificateFacts, Inspection, SignatureFacts } from "./inspect-file.ts";
@@ -29,6 +29,19 @@ function describe(inspection: Inspection, now: Date): string[] {
           ["licenses", licenses.join(", ") || "none"],
           ["issuers", issuers.join(", ") || "none"],
         ]),
+      ];
+    }
+    case "deactivation receipt": {
+      const { licenseId, sequence, createdAt, ledger } = inspection.document;
+      return [
+        "A receipt: the host whose key signed it has given the license back for good.",
+        formatFields([
+          ["license", `${licenseId}, sequence ${sequence}`],
+          ["made", createdAt],
+          ["host key id", inspection.signature.keyId],
+        ]),
+        `Used there, by its ledger of ${ledger.sequence} records:`,
+        formatTable(usedHeader, usedRows(ledger)),
       ];
     }
     case "configuration": {
@@ -66,12 +79,12 @@ function describeRequest({ requestId, createdAt, host, ledger }: HostRequest, si
     describeComponents(host.components, threshold, minTypes),
   ];
   if (ledger === undefined) return [...paragraphs, "It has used no license yet."];
-  const totals = Object.entries(ledger.totals).map(([name, { runs, runTimeMs }]) => [
-    name,
-    `${runs}`,
-    formatDuration(runTimeMs),
-  ]);
-  return [...paragraphs, `Used so far, by its ledger of ${ledger.sequence} records:`, formatTable(usedHeader, totals)];
+  const used = formatTable(usedHeader, usedRows(ledger));
+  return [...paragraphs, `Used so far, by its ledger of ${ledger.sequence} records:`, used];
+}
+
+function usedRows({ totals }: LedgerHead): string[][] {
+  return Object.entries(totals).map(([name, { runs, runTimeMs }]) => [name, `${runs}`, formatDuration(runTimeMs)]);
 }
 
 const usedHeader = ["SERVICE", "RUNS", "RUN TIME"];

@@ -1,6 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { SignetError } from "../../src/errors.ts";
 import {
+  type DeactivationReceipt,
   type Digests,
   digestsOf,
   type Envelope,
@@ -12,6 +13,7 @@ import {
   type License,
   licenseSchema,
   MAX_CONF_BYTES,
+  parseDeactivationReceipt,
   parseDocument,
   parseEnvelope,
   parseHostRequest,
@@ -53,6 +55,11 @@ export type Inspection = { readonly unknown: readonly string[] } & (
   | { readonly kind: "host request"; readonly signature: SignatureFacts; readonly document: HostRequest }
   | { readonly kind: "license"; readonly signature: SignatureFacts; readonly document: License }
   | { readonly kind: "revocation list"; readonly signature: SignatureFacts; readonly document: RevocationList }
+  | {
+      readonly kind: "deactivation receipt";
+      readonly signature: SignatureFacts;
+      readonly document: DeactivationReceipt;
+    }
   | { readonly kind: "configuration"; readonly document: Digests & { readonly licenseId: string | null } }
   | { readonly kind: "certificate"; readonly document: CertificateFacts }
   | { readonly kind: "private key"; readonly document: { readonly encrypted: boolean } }
@@ -82,6 +89,8 @@ export function inspectFile(bytes: Uint8Array, context: InspectionContext = {}):
       return inspectLicense(bytes, context);
     case envelopeKinds.revocation.pemLabel:
       return inspectRevocationList(bytes, context);
+    case envelopeKinds.receipt.pemLabel:
+      return inspectReceipt(bytes);
     case "CERTIFICATE":
       return inspectCertificate(bytes, context);
     case "ENCRYPTED PRIVATE KEY":
@@ -131,6 +140,16 @@ function inspectRevocationList(bytes: Uint8Array, { root }: InspectionContext): 
     signature,
     document: parseDocument(revocationListSchema, envelope.payload, what),
     unknown: [...unknownSigner(signature), "whether the vendor has made a newer list"],
+  };
+}
+
+function inspectReceipt(bytes: Uint8Array): Inspection {
+  const document = parseDeactivationReceipt(bytes);
+  return {
+    kind: "deactivation receipt",
+    signature: { holds: true, keyId: keyIdOfSpki(document.signingKey), signer: null, root: null },
+    document,
+    unknown: ["whether the license was issued for that host: the vendor's register says so"],
   };
 }
 

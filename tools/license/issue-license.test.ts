@@ -31,7 +31,7 @@ async function useVendor(): Promise<VendorDirectory> {
   const parent = mkdtempSync(join(tmpdir(), "signet-vendor-"));
   const directory = join(parent, "acme");
   await createVendorDirectory({ directory, name: "ACME", passphrase, issuerAlgorithm: "rsa" });
-  const opened = await openVendorDirectory(directory, passphrase);
+  const opened = await openVendorDirectory(directory, { passphrase });
   rmSync(parent, { recursive: true });
   return opened;
 }

@@ -20,7 +20,6 @@ import {
   readConfFile,
   readLicenseFile,
   type ServiceConf,
-  signEnvelope,
   thresholdFor,
   verifyConfAgrees,
   verifyConfDigests,
@@ -31,6 +30,7 @@ import { SealedFiles, verifyFiles } from "../../src/plugin/index.ts";
 import { type BundleFile, copyServiceFiles, verifyMachine } from "./bundle-files.ts";
 import { createDirectory } from "./new-directory.ts";
 import type { DescribedService, ServiceDescription } from "./service-description.ts";
+import { signDocument } from "./signer.ts";
 import type { VendorDirectory } from "./vendor-directory.ts";
 
 /** Which license this is: a new one has a fresh id and sequence 1, a renewal the old id and a higher sequence. */
@@ -50,6 +50,8 @@ export interface IssueInput {
   /** The bundle's directory; must not exist. */
   readonly out: string;
   readonly now: Date;
+  /** Writes the license down before the bundle gets its name: what was handed out is always in the register. */
+  readonly record?: (license: License) => Promise<void>;
 }
 
 /**
@@ -69,15 +71,11 @@ export async function issueLicense(input: IssueInput): Promise<License> {
     const secret = createContentSecret();
     const confFile = encryptConf(conf, secret);
     const license = createLicense(input, request, conf, { confFile, secret });
-    const licenseFile = signEnvelope({
-      kind: envelopeKinds.license,
-      payload: Buffer.from(formatJson(license)),
-      key: input.vendor.issuerKey,
-      certificates: [input.vendor.issuer],
-    });
+    const licenseFile = await signDocument(input.vendor.signer, envelopeKinds.license, formatJson(license));
     await writeFile(join(draft, "license.conf"), confFile, { flag: "wx", mode: 0o600 });
     await writeFile(join(draft, "license.lic"), licenseFile, { flag: "wx", mode: 0o600 });
     await verifyBundle(draft, input.vendor, secret);
+    await input.record?.(license);
     return license;
   });
 }

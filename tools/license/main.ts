@@ -3,6 +3,8 @@ import { Command } from "commander";
 import { runProgram } from "../../src/cli/index.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { issueCommand } from "./commands/issue.ts";
+import { registerCommand } from "./commands/register.ts";
+import { revokeCommand } from "./commands/revoke.ts";
 import { vendorCommand } from "./commands/vendor.ts";
 
 /** The `signet-license` program: the vendor's desk. The only part of Signet that has a use for a private key. */
@@ -12,7 +14,8 @@ export function createProgram(): Command {
     .version(version(), "-V, --version", "print the version")
     .helpCommand(false)
     .addHelpText("after", examples);
-  for (const command of [vendorCommand(), issueCommand(), inspectCommand()]) program.addCommand(command);
+  for (const command of [vendorCommand(), issueCommand(), revokeCommand(), registerCommand(), inspectCommand()])
+    program.addCommand(command);
   return program;
 }
 

@@ -13,12 +13,12 @@ describe.each(issuerAlgorithms)("a vendor whose issuer key is %s", (algorithm) =
   test("has a root that hosts accept and an issuer that chains to it", async () => {
     const directory = join(useDirectory(), "acme");
     await create(directory, algorithm);
-    const { vendor, issuer, issuerKey } = await openVendorDirectory(directory, passphrase);
+    const { vendor, issuer, signer } = await openVendorDirectory(directory, { passphrase });
     const root = parseTrustRoot(readFileSync(join(directory, "root.pem")));
     const trusted = verifyChain([issuer], [root.certificate]);
     expect(trusted.keyId).toBe(vendor.issuerKeyId);
     expect(root.keyId).toBe(vendor.rootKeyId);
-    expect(issuerKey.asymmetricKeyType).toBe(algorithm);
+    expect(signer.publicKey.asymmetricKeyType).toBe(algorithm);
     expect(root.certificate.subject).toContain("ACME Köln");
   });
 });
@@ -58,10 +58,12 @@ test("issuing works without the root's private key, and not with a wrong passphr
   const [directory, other] = [join(useDirectory(), "acme"), join(useDirectory(), "other")];
   await Promise.all([create(directory), create(other)]);
   writeFileSync(join(directory, "root.key"), "moved to a safe");
-  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("none");
-  expect(await codeOf(() => openVendorDirectory(directory, "wrong passphrase"))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("none");
+  expect(await codeOf(() => openVendorDirectory(directory, { passphrase: "wrong passphrase" }))).toBe(
+    "VENDOR_KEY_UNREADABLE",
+  );
   writeFileSync(join(directory, "issuer.key"), readFileSync(join(other, "issuer.key")));
-  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
   writeFileSync(join(directory, "root.pem"), readFileSync(join(other, "root.pem")));
-  expect(await codeOf(() => openVendorDirectory(directory, passphrase))).toBe("FILE_UNREADABLE");
+  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("FILE_UNREADABLE");
 });

@@ -1,16 +1,21 @@
 import { generateKeyPair, type KeyObject, X509Certificate } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { SignetError } from "../../src/errors.ts";
-import { keyIdOf } from "../../src/license/index.ts";
+import { createFile, keyIdOf, replaceFile, weaknessOfKey } from "../../src/license/index.ts";
 import { createIssuerCertificate, createRootCertificate, type KeyPair } from "./certificates.ts";
+import { commandSigner } from "./external-signer.ts";
 import { createDirectory } from "./new-directory.ts";
+import { keySigner, type Signer } from "./signer.ts";
 import { formatSigningKey, openSigningKey } from "./signing-key.ts";
 
 export const issuerAlgorithms = ["rsa", "ed25519"] as const;
 export type IssuerAlgorithm = (typeof issuerAlgorithms)[number];
+
+/** Where every issuer but the first lies. */
+const ISSUERS = "issuers";
 
 const vendorSchema = z.strictObject({
   v: z.literal(1),
@@ -25,7 +30,21 @@ export interface VendorDirectory {
   readonly vendor: Vendor;
   readonly root: X509Certificate;
   readonly issuer: X509Certificate;
-  readonly issuerKey: KeyObject;
+  /** Signs as the issuer. */
+  readonly signer: Signer;
+}
+
+/** How the issuer signs: with the key in the directory, or by a command that holds it elsewhere. */
+export type Unlock = { readonly passphrase: string } | { readonly signerCommand: string };
+
+/** The public half of a vendor's directory; opening it needs no secret. */
+export interface VendorCertificates {
+  readonly vendor: Vendor;
+  readonly root: X509Certificate;
+  /** The one that signs now. */
+  readonly issuer: X509Certificate;
+  /** Every issuer that the vendor ever had, the present one first. */
+  readonly issuers: readonly X509Certificate[];
 }
 
 /**
@@ -60,22 +79,90 @@ export async function createVendorDirectory(input: {
     await write("issuer.key", issuerKey, 0o600);
     await write("root.pem", root.toString(), 0o644);
     await write("issuer.pem", issuer.toString(), 0o644);
-    await write("vendor.json", `${JSON.stringify(vendor, null, 2)}\n`, 0o644);
+    await write("vendor.json", formatVendor(vendor), 0o644);
     return { vendor, root };
   });
 }
 
 /** @throws SignetError VENDOR_KEY_UNREADABLE, FILE_UNREADABLE */
-export async function openVendorDirectory(directory: string, passphrase: string): Promise<VendorDirectory> {
-  const vendor = parseVendor(await read(directory, "vendor.json"), join(directory, "vendor.json"));
-  const root = await readCertificate(directory, "root.pem", vendor.rootKeyId);
-  const issuer = await readCertificate(directory, "issuer.pem", vendor.issuerKeyId);
-  const path = join(directory, "issuer.key");
-  const issuerKey = await openSigningKey(path, passphrase);
-  if (!issuer.checkPrivateKey(issuerKey)) {
-    throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: is not the key of issuer.pem`);
+export async function openVendorDirectory(directory: string, unlock: Unlock): Promise<VendorDirectory> {
+  const { vendor, root, issuer } = await readVendorCertificates(directory);
+  if ("signerCommand" in unlock) {
+    return { vendor, root, issuer, signer: commandSigner(unlock.signerCommand, issuer) };
   }
-  return { vendor, root, issuer, issuerKey };
+  const path = (await issuerPath(directory, vendor)).replace(/\.pem$/, ".key");
+  const issuerKey = await openSigningKey(path, unlock.passphrase);
+  if (!issuer.checkPrivateKey(issuerKey)) {
+    throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: is not the key of the issuer's certificate`);
+  }
+  return { vendor, root, issuer, signer: keySigner(issuerKey, issuer.publicKey, issuer) };
+}
+
+/** @throws SignetError FILE_UNREADABLE */
+export async function readVendorCertificates(directory: string): Promise<VendorCertificates> {
+  const vendor = parseVendor(await read(directory, "vendor.json"), join(directory, "vendor.json"));
+  const root = await readCertificate(join(directory, "root.pem"), vendor.rootKeyId);
+  const issuer = await readCertificate(await issuerPath(directory, vendor), vendor.issuerKeyId);
+  const others: X509Certificate[] = [];
+  for (const path of [join(directory, "issuer.pem"), ...(await laterIssuers(directory))]) {
+    const certificate = await readCertificate(path);
+    if (certificate.fingerprint256 !== issuer.fingerprint256) others.push(certificate);
+  }
+  return { vendor, root, issuer, issuers: [issuer, ...others] };
+}
+
+/** Opens the root's key, to sign an issuer or a revocation list. @throws VENDOR_KEY_UNREADABLE */
+export async function openRootKey(path: string, passphrase: string, root: X509Certificate): Promise<KeyObject> {
+  const key = await openSigningKey(path, passphrase);
+  if (root.checkPrivateKey(key)) return key;
+  throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: is not the key of root.pem`);
+}
+
+/** What the new issuer signs with: a key made here, or one that stays where it is, of which this is the public half. */
+export type NewIssuer = { readonly algorithm: IssuerAlgorithm } | { readonly publicKey: KeyObject };
+
+/**
+ * Makes a new issuer below the root, which signs from now on. It lies in issuers/KEYID.pem; nothing of the earlier ones
+ * is touched, and what they signed goes on holding. Only the change of vendor.json, in one step, puts it in charge.
+ *
+ * @throws VENDOR_KEY_UNREADABLE, USAGE, FILE_EXISTS for the same public key twice
+ */
+export async function rotateIssuer(input: {
+  directory: string;
+  rootKey: KeyObject;
+  passphrase: string;
+  issuer: NewIssuer;
+  now?: Date;
+}): Promise<{ vendor: Vendor; issuer: X509Certificate }> {
+  const { directory, rootKey, passphrase, now = new Date() } = input;
+  const { vendor, root } = await readVendorCertificates(directory);
+  const keys = "algorithm" in input.issuer ? await createKeys(input.issuer.algorithm) : undefined;
+  const publicKey = "publicKey" in input.issuer ? input.issuer.publicKey : keys!.publicKey;
+  const weakness = weaknessOfKey(publicKey);
+  if (weakness !== undefined) throw new SignetError("VENDOR_KEY_UNREADABLE", `the new issuer: has ${weakness}`);
+  const rootKeys = { publicKey: root.publicKey, privateKey: rootKey };
+  const issuer = createIssuerCertificate(vendor.name, publicKey, rootKeys, now);
+  const path = join(directory, ISSUERS, keyIdOf(publicKey));
+  if (keys !== undefined) await createFile(`${path}.key`, await formatSigningKey(keys.privateKey, passphrase), 0o600);
+  await createFile(`${path}.pem`, issuer.toString(), 0o644);
+  const rotated = { ...vendor, issuerKeyId: keyIdOf(publicKey) };
+  await replaceFile(join(directory, "vendor.json"), formatVendor(rotated), 0o644);
+  return { vendor: rotated, issuer };
+}
+
+/** The first issuer is issuer.pem; every later one has a file of its own. */
+async function issuerPath(directory: string, { issuerKeyId }: Vendor): Promise<string> {
+  const later = join(directory, ISSUERS, `${issuerKeyId}.pem`);
+  return (await laterIssuers(directory)).includes(later) ? later : join(directory, "issuer.pem");
+}
+
+async function laterIssuers(directory: string): Promise<string[]> {
+  const folder = join(directory, ISSUERS);
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw new SignetError("FILE_UNREADABLE", `${folder}: ${error.code}`, { cause: error });
+  });
+  return names.filter((name) => name.endsWith(".pem")).map((name) => join(folder, name));
 }
 
 async function createKeys(algorithm: IssuerAlgorithm): Promise<KeyPair> {
@@ -90,6 +177,10 @@ async function read(directory: string, file: string): Promise<Buffer> {
   });
 }
 
+function formatVendor(vendor: Vendor): string {
+  return `${JSON.stringify(vendor, null, 2)}\n`;
+}
+
 function parseVendor(bytes: Buffer, path: string): Vendor {
   try {
     return vendorSchema.parse(JSON.parse(bytes.toString()));
@@ -98,16 +189,15 @@ function parseVendor(bytes: Buffer, path: string): Vendor {
   }
 }
 
-async function readCertificate(directory: string, file: string, keyId: string): Promise<X509Certificate> {
-  const bytes = await read(directory, file);
-  const path = join(directory, file);
+async function readCertificate(path: string, keyId?: string): Promise<X509Certificate> {
+  const bytes = await read(dirname(path), basename(path));
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(bytes);
   } catch (error) {
     throw new SignetError("FILE_UNREADABLE", `${path}: is not a certificate`, { cause: error });
   }
-  if (keyIdOf(certificate.publicKey) !== keyId) {
+  if (keyId !== undefined && keyIdOf(certificate.publicKey) !== keyId) {
     throw new SignetError("FILE_UNREADABLE", `${path}: expected the key id that vendor.json names, ${keyId}`);
   }
   return certificate;

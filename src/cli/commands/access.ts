@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { AuditDetail } from "../../audit/index.ts";
 import { dataDirectory } from "../../config/index.ts";
+import { SignetError } from "../../errors.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, formatTable, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
@@ -14,6 +15,10 @@ interface AddOptions extends GlobalOptions {
   readonly role: Role;
   readonly service?: string[];
   readonly expires?: Date;
+  readonly certificate?: string;
+  readonly callsPerSecond?: number;
+  readonly burst?: number;
+  readonly concurrent?: number;
 }
 
 /** `signet access`: who may call this server. A running server notices changes within a second. */
@@ -22,7 +27,7 @@ export function accessCommand(): Command {
 
   command
     .command("add")
-    .description("Make an access token and print it, once.")
+    .description("Make an access token and print it, once; or let in a client certificate.")
     .requiredOption("--name <name>", "who will use it; shown in logs")
     // Written out, so that --help does not load the server to know its roles.
     .addOption(
@@ -35,6 +40,10 @@ export function accessCommand(): Command {
     )
     .option("--service <service...>", "the services it may use (default: every service)")
     .option("--expires <date>", "when it stops working, for example 2030-12-31 (default: never)", parseDate)
+    .option("--certificate <file>", "let in who has the key of this client certificate, instead of making a token")
+    .option("--calls-per-second <n>", "how many calls it may make in a second, in the long run", parsePositive)
+    .option("--burst <n>", "how many at once after a pause (default: those of a second)", parsePositive)
+    .option("--concurrent <n>", "how many calls it may have at the same time", parsePositive)
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  $ signet access add --name web-shop --role client --service text-recognizer")
     .action(async (_, self: Command) => add(self.optsWithGlobals()));
@@ -56,10 +65,22 @@ export function accessCommand(): Command {
 }
 
 async function add(options: AddOptions): Promise<void> {
-  const { addToken } = await import("../../service/index.ts");
+  const { addCertificate, addToken } = await import("../../service/index.ts");
   const services: "all" | string[] = options.service ?? "all";
-  const grant = { name: options.name, role: options.role, services, expires: options.expires ?? null };
+  const { callsPerSecond = null, burst = null, concurrent = null } = options;
+  if (burst !== null && callsPerSecond === null) throw new SignetError("USAGE", "--burst needs --calls-per-second");
+  const grant = {
+    ...{ name: options.name, role: options.role, services, expires: options.expires ?? null },
+    limits: { callsPerSecond, burst, concurrent },
+  };
   const data = dataDirectory(options.data);
+  if (options.certificate !== undefined) {
+    const record = await addCertificate(data.accessFile, grant, await readCertificate(options.certificate));
+    await recordCommand(data, { event: "access.added", detail: detailOf(record) });
+    printData(shown(record), options, ({ id }) => id);
+    say(`Its certificate is let in; take it away with \`signet access remove ${record.id}\`.`);
+    return;
+  }
   const { token, record } = await addToken(data.accessFile, grant);
   await recordCommand(data, { event: "access.added", detail: detailOf(record) });
   printData({ token: token.reveal(), ...shown(record) }, options, (made) => made.token);
@@ -73,15 +94,17 @@ async function list(options: GlobalOptions): Promise<void> {
   if (tokens.length === 0) say("No tokens yet; make one with `signet access add --name NAME`.");
   printData(tokens, options, (all) => {
     if (all.length === 0) return "";
-    const rows = all.map(({ id, name, role, services, createdAt, expires }) => [
+    const rows = all.map(({ id, name, role, services, createdAt, expires, certificateSha256, limits }) => [
       id,
       name,
       role,
       services === "all" ? "all" : services.join(","),
       createdAt.slice(0, 10),
       expires?.slice(0, 10) ?? "never",
+      certificateSha256 === null ? "token" : "certificate",
+      describeLimits(limits),
     ]);
-    return formatTable(["ID", "NAME", "ROLE", "SERVICES", "CREATED", "EXPIRES"], rows);
+    return formatTable(["ID", "NAME", "ROLE", "SERVICES", "CREATED", "EXPIRES", "PROOF", "LIMITS"], rows);
   });
 }
 
@@ -94,12 +117,32 @@ async function remove(id: string, options: GlobalOptions): Promise<void> {
   say(`Token ${record.id} (${record.name}) is removed.`);
 }
 
-function detailOf({ id, name, role, services }: TokenRecord): AuditDetail {
-  return { id, name, role, services: services === "all" ? services : [...services] };
+async function readCertificate(file: string): Promise<Buffer> {
+  const { readSmallFile } = await import("../../license/index.ts");
+  const limits = { maxBytes: 64 * 1024, missing: "FILE_UNREADABLE", tooLarge: "USAGE", what: "a certificate" } as const;
+  return await readSmallFile(file, limits);
 }
 
-function shown({ id, name, role, services, createdAt, expires }: TokenRecord): Omit<TokenRecord, "secretSha256"> {
-  return { id, name, role, services, createdAt, expires };
+function detailOf({ id, name, role, services, certificateSha256 }: TokenRecord): AuditDetail {
+  const proof = { certificateSha256: certificateSha256 ?? null };
+  return { id, name, role, services: services === "all" ? services : [...services], ...proof };
+}
+
+function shown({ secretSha256: _, certificateSha256, limits, ...record }: TokenRecord) {
+  return { ...record, certificateSha256: certificateSha256 ?? null, limits: limits ?? null };
+}
+
+function describeLimits(limits: TokenRecord["limits"] | null): string {
+  if (!limits) return "none";
+  const { callsPerSecond, concurrent } = limits;
+  const rate = callsPerSecond === null ? [] : [`${callsPerSecond}/s`];
+  return [...rate, ...(concurrent === null ? [] : [`${concurrent} at once`])].join(", ");
+}
+
+function parsePositive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("Expected a number above 0.");
+  return value;
 }
 
 function parseDate(text: string): Date {

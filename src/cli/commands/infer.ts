@@ -12,6 +12,8 @@ interface InferOptions extends DataFormat {
   readonly token?: string;
   readonly tokenFile?: string;
   readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
   readonly timeoutMs: number;
   readonly raw?: boolean;
 }
@@ -36,6 +38,8 @@ export function inferCommand(): Command {
     )
     .option("--token-file <file>", "a file with the access token")
     .option("--ca <file>", "CA certificates in PEM; turns on TLS")
+    .option("--cert <file>", "a client certificate in PEM, instead of a token")
+    .option("--key <file>", "the client certificate's key in PEM")
     .option("--timeout-ms <ms>", "how long one call may take", milliseconds, 60_000)
     .option("--json", "print JSON")
     .addHelpText(
@@ -61,6 +65,8 @@ async function infer(service: string, files: readonly string[], options: InferOp
     server: options.server,
     token: await tokenFrom(options),
     caFile: options.ca,
+    certFile: options.cert,
+    keyFile: options.key,
     timeoutMs: options.timeoutMs,
   });
   try {

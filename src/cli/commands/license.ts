@@ -25,7 +25,7 @@ export function licenseCommand(): Command {
       `
 Copies what the license names into the data directory and verifies the copy as \`signet serve\` will; a bundle that is
 refused leaves the installed license as it was. The license before it is kept as license.previous. A running server
-keeps its license until it is restarted; a service whose libraries or models change stops until then.
+takes it over within seconds, without a restart and without ending a call; \`signet license status\` says when it has.
 
 Example:
   $ signet license install bundle`,
@@ -80,7 +80,7 @@ Example:
 }
 
 async function install(bundle: string, options: GlobalOptions): Promise<void> {
-  const { installBundle } = await import("../../service/index.ts");
+  const { installBundle, readServingState } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
   const { first, previous } = await installBundle(data, bundle).catch(async (error: unknown) => {
@@ -103,7 +103,10 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
     ]),
   );
   if (previous === null) say("Installed. Start the server with `signet serve`.");
-  else say(`Installed; the license before it is ${previous}. Restart a running server to use the new one.`);
+  else say(`Installed; the license before it is ${previous}.`);
+  if (readServingState(data) !== null) {
+    say("The running server takes it over within seconds; `signet license status` says when it has.");
+  }
 }
 
 async function verify(bundle: string | undefined, options: GlobalOptions): Promise<void> {
@@ -162,6 +165,8 @@ async function status(options: GlobalOptions): Promise<void> {
   const { DRIFT_NEXT, describePoints } = await import("../../license/index.ts");
   printData(found, options, (shown) => formatStatus(shown, describePoints(shown.hostMatch)));
   if (found.drift !== null) say(`${found.drift}. ${DRIFT_NEXT}`);
+  for (const warning of found.warnings) say(`${warning}.`);
+  if (found.warnings.length > 0) say("To renew, send a fresh `signet host request` to your vendor.");
   for (const { code, message } of found.problems) say(formatError("signet", new SignetError(code, message)));
 }
 
@@ -174,11 +179,13 @@ function formatStatus(status: LicenseStatus, hostMatch: string): string {
       ["customer", customer],
       ["valid from", status.notBefore],
       ["expires", describeExpiry(status)],
+      ["enforcement", status.enforcement],
       ["host match", hostMatch],
       [
         "state",
         status.problems.length === 0 ? "good" : `REFUSED: ${status.problems.map(({ code }) => code).join(", ")}`,
       ],
+      ["in force", describeServing(status)],
     ]),
     formatTable(
       ["SERVICE", "VERSION", "RUNS LEFT", "RUN TIME LEFT", "CONCURRENCY", "EXPIRES"],
@@ -189,6 +196,17 @@ function formatStatus(status: LicenseStatus, hostMatch: string): string {
 
 function describeNumber({ licenseId, sequence, kind }: Pick<LicenseStatus, "licenseId" | "sequence" | "kind">): string {
   return `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`;
+}
+
+/** What a running server goes by; null where none runs. */
+function describeServing({ licenseId, sequence, serving }: LicenseStatus): string | null {
+  if (serving === null) return null;
+  const since = `since ${serving.since}`;
+  const isInstalled = serving.licenseId === licenseId && serving.sequence === sequence;
+  const present = isInstalled
+    ? `this license, ${since}`
+    : `${serving.licenseId}, sequence ${serving.sequence}, ${since}`;
+  return serving.refused === null ? present : `${present}; what is installed was REFUSED: ${serving.refused.code}`;
 }
 
 function formatService(service: ServiceStatus): string[] {
@@ -212,6 +230,7 @@ function describeLeft(left: number | null, limit: number | null, format: (value:
 function describeExpiry({ expires, graceDays, time }: Pick<LicenseStatus, "expires" | "graceDays" | "time">): string {
   const grace = graceDays === 0 ? "" : `, then ${graceDays} days of grace`;
   if (time === null) return `${expires}${grace}`;
+  if (time.phase === "expired") return `${expires}: EXPIRED`;
   return time.phase === "valid"
     ? `${expires}, in ${time.daysLeft} days${grace}`
     : `${expires}: EXPIRED, ${time.daysLeft} days of grace left`;

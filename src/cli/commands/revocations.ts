@@ -26,7 +26,7 @@ export function revocationsCommand(): Command {
       "after",
       `
 Verifies the list against the pinned roots and refuses one that is older than the one before it. A license on it is
-refused from the next start; a running server refuses its calls within a second of the next one.
+refused from then on; a running server notices within seconds and stops its services.
 
 Example:
   $ signet trust revocations add /media/usb/acme.crl`,

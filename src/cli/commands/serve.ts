@@ -26,7 +26,8 @@ Reads the license, the pinned roots, the host's key and the usage ledger from th
 before all of it has been verified; what is refused is said in one line, with exit code 3.
 
 Signals: SIGTERM or SIGINT stops taking calls, lets running jobs end and settles the ledger; a second one stops at
-once. SIGHUP opens log files anew after they were rotated.
+once. SIGHUP opens log files anew after they were rotated, and looks at once whether TLS certificates were
+replaced or another license installed; without it that takes a few seconds.
 
 Example:
   $ signet serve --listen 127.0.0.1:8001`,
@@ -68,7 +69,11 @@ async function serve(options: ServeOptions): Promise<void> {
   };
   process.on("SIGTERM", onStop);
   process.on("SIGINT", onStop);
-  process.on("SIGHUP", () => server.reopenLogs());
+  process.on("SIGHUP", () => {
+    server.reopenLogs();
+    server.reloadCertificates();
+    void server.checkLicense();
+  });
 }
 
 function overridesFrom({ listen, logLevel, logFormat }: ServeOptions): NonNullable<ConfigSource["overrides"]> {

@@ -1,5 +1,6 @@
 import { SignetError } from "../../errors.ts";
 import {
+  closeSandbox,
   dieWithParent,
   exitNow,
   loadPlugin,
@@ -89,9 +90,10 @@ function factsOf(probe: PluginProbe): PluginFacts {
   return parsePluginFacts(probe.describe(null, 1 << 20).json.toString("utf8"));
 }
 
-// A scenario that is stuck in native code must not outlive whoever asked for it.
+// A check that is interrupted must leave nothing behind, also where the plugin never returns.
 dieWithParent();
-
+// A vendor sees here what the plugin may not do there.
+closeSandbox();
 const task = await receiveTask();
 const report = new CheckReport();
 let result: Partial<ScenarioResult> = {};

@@ -1,6 +1,7 @@
 import { Piscina } from "piscina";
 import { SignetError } from "../../errors.ts";
 import {
+  closeSandbox,
   dieWithParent,
   exitNow,
   loadPlugin,
@@ -94,6 +95,7 @@ function receive(message: ToHost): void {
 
 // A gateway that is killed must leave nothing behind, also where this thread is inside a plugin's create().
 dieWithParent();
+closeSandbox();
 
 // A terminal and systemd signal every process of the server at once; the jobs in here end when the gateway says so.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});

@@ -15,7 +15,7 @@ interface InspectOptions extends DataFormat {
 export function inspectCommand(): Command {
   return new Command("inspect")
     .description("Explain a request, license, configuration, certificate or revocation list.")
-    .argument("<file>", "host.req, license.lic, license.conf, root.pem, issuer.pem or a revocation list")
+    .argument("<file>", "host.req, license.lic, license.conf, root.pem, issuer.pem, a receipt or a revocation list")
     .option("--root <file>", "the vendor's root.pem, to say whether the signer is that vendor")
     .option("--json", "print JSON")
     .addHelpText(

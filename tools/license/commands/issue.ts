@@ -4,12 +4,13 @@ import { type DataFormat, formatFields, printData, say } from "../../../src/cli/
 import { SignetError } from "../../../src/errors.ts";
 import type { License } from "../../../src/license/index.ts";
 import type { LicenseNumber } from "../issue-license.ts";
-import { readPassphrase } from "../passphrase.ts";
 import { readInput } from "../read-input.ts";
+import type { Register } from "../register.ts";
 import { loadServiceDescription } from "../service-description.ts";
+import { readUnlock, type SigningOptions } from "../signing-options.ts";
 import { openVendorDirectory, type VendorDirectory } from "../vendor-directory.ts";
 
-interface IssueOptions extends DataFormat {
+interface IssueOptions extends DataFormat, SigningOptions {
   readonly request: string;
   readonly services: string;
   readonly vendor: string;
@@ -18,7 +19,8 @@ interface IssueOptions extends DataFormat {
   readonly renew?: string;
   readonly licenseId?: string;
   readonly sequence?: number;
-  readonly passphraseFile?: string;
+  readonly movedFrom?: string;
+  readonly acceptRollback?: string;
 }
 
 /** `signet-license issue`: from a host's request and a description of services to a bundle for that host. */
@@ -30,16 +32,19 @@ export function issueCommand(): Command {
     .requiredOption("--vendor <directory>", "the vendor's keys, made by `signet-license vendor init`")
     .requiredOption("--out <directory>", "the new bundle; nothing is ever overwritten")
     .option("--accept-weak", "issue although the host's hardware cannot be told from a copy's")
-    .option("--renew <license>", "the host's present license.lic; the new one replaces it")
+    .option("--renew <license>", "the host's present license.lic, or its license id; the new one replaces it")
     .option("--license-id <uuid>", "renew without the old file: its license id, with --sequence", parseLicenseId)
     .option("--sequence <number>", "renew without the old file: a number above its sequence", parseSequence)
+    .option("--moved-from <receipt>", "the old host's deactivation receipt; what is left there goes on here")
+    .option("--accept-rollback <reason>", "issue although the host's ledger went backwards; the reason is recorded")
     .option("--passphrase-file <file>", "file with the passphrase (else $SIGNET_PASSPHRASE, else asked)")
+    .option("--signer-cmd <command>", "sign by a command: bytes on its stdin, a base64 signature on its stdout")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
-Copies every file into the bundle, asks each plugin for its tensors, signs, and checks the result as the server
-will. When anything fails nothing is left behind.
+Copies every file into the bundle, asks each plugin for its tensors, signs, checks the result as the server will, and
+writes it into the vendor's register. When anything fails nothing is left behind.
 
 Example:
   $ signet-license issue --request host.req --services services.yaml --vendor acme --out bundle`,
@@ -49,18 +54,25 @@ Example:
 
 async function issue(options: IssueOptions): Promise<void> {
   // Loaded only here: with it come the plugin and engine parts, which --help and inspect do without.
-  const { issueLicense } = await import("../issue-license.ts");
+  const { issueRegistered } = await import("../issue-registered.ts");
   const now = new Date();
   const request = await readInput(options.request);
   const description = await loadServiceDescription(options.services, now);
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: false });
-  const vendor = await openVendorDirectory(options.vendor, passphrase);
-  const number = await chooseNumber(options, vendor, request);
-  const acceptWeak = options.acceptWeak === true;
-  const license = await issueLicense({ request, description, vendor, number, acceptWeak, out: options.out, now });
+  const movedFrom = options.movedFrom === undefined ? undefined : await readInput(options.movedFrom);
+  const vendor = await openVendorDirectory(options.vendor, await readUnlock(options));
+  const renewed = await chooseNumber(options, vendor, request);
+  if (renewed !== undefined && movedFrom !== undefined) {
+    throw new SignetError("USAGE", "--moved-from makes a new license; leave --renew, --license-id and --sequence out");
+  }
+  const license = await issueRegistered({
+    ...{ request, description, vendor, renewed, movedFrom, out: options.out, now },
+    vendorDirectory: options.vendor,
+    acceptWeak: options.acceptWeak === true,
+    acceptRollback: readReason(options.acceptRollback),
+  });
   printData({ ...summary(license), bundle: options.out }, options, (data) =>
     formatFields([
-      ["license", `${data.licenseId}, sequence ${data.sequence}`],
+      ["license", `${data.licenseId}, sequence ${data.sequence}${data.kind === "trial" ? ", a TRIAL" : ""}`],
       ["customer", data.customer],
       ["valid", `${data.notBefore} to ${data.expires}, then ${data.graceDays} days of grace`],
       ["services", data.services.join(", ")],
@@ -68,32 +80,61 @@ async function issue(options: IssueOptions): Promise<void> {
     ]),
   );
   say(`Copy ${options.out} to the host and run \`signet license install ${options.out}\` there.`);
-  say(`Keep a copy of ${join(options.out, "license.lic")}: --renew takes it when the license is renewed.`);
+  say(`It is in ${join(options.vendor, "register.jsonl")}: --renew ${license.licenseId} renews it.`);
 }
 
-async function chooseNumber(options: IssueOptions, vendor: VendorDirectory, request: Buffer): Promise<LicenseNumber> {
-  const { createLicenseNumber, nextLicenseNumber } = await import("../issue-license.ts");
+/** How the register finds the number of a renewal; undefined for a new license. */
+async function chooseNumber(
+  options: IssueOptions,
+  vendor: VendorDirectory,
+  request: Buffer,
+): Promise<((register: Register) => LicenseNumber) | undefined> {
+  const { nextLicenseNumber } = await import("../issue-license.ts");
+  const { lastIssued } = await import("../register-rules.ts");
   const { renew, licenseId, sequence } = options;
   if (renew !== undefined) {
     if (licenseId !== undefined || sequence !== undefined) {
       throw new SignetError("USAGE", "--renew takes the license id and sequence from the file; leave the others out");
     }
-    return nextLicenseNumber(await readInput(renew), vendor, request);
+    if (uuid.test(renew)) {
+      return ({ lines }) => {
+        const last = lastIssued(lines, renew);
+        if (last === undefined) throw new SignetError("USAGE", `--renew: license ${renew} is not in the register`);
+        return { licenseId: renew, sequence: last.sequence + 1 };
+      };
+    }
+    const next = nextLicenseNumber(await readInput(renew), vendor, request);
+    // The file may be older than what was issued since.
+    return ({ lines }) => {
+      const last = lastIssued(lines, next.licenseId)?.sequence ?? 0;
+      return { ...next, sequence: Math.max(next.sequence, last + 1) };
+    };
   }
-  if (licenseId === undefined && sequence === undefined) return createLicenseNumber();
+  if (licenseId === undefined && sequence === undefined) return undefined;
   if (licenseId === undefined || sequence === undefined) {
     throw new SignetError("USAGE", "--license-id and --sequence are given together or not at all");
   }
-  return { licenseId, sequence };
+  return () => ({ licenseId, sequence });
 }
 
-function summary({ licenseId, sequence, customer, notBefore, expires, graceDays, services }: License) {
-  const names = services.map(({ name }) => name);
-  return { licenseId, sequence, customer, notBefore, expires, graceDays, services: names };
+function readReason(reason: string | undefined): string | undefined {
+  if (reason === undefined) return undefined;
+  const text = reason.trim();
+  if (text.length < 3 || text.length > 500) {
+    throw new SignetError("USAGE", "--accept-rollback: expected a reason of 3 to 500 characters");
+  }
+  return text;
 }
+
+function summary({ licenseId, sequence, kind, customer, notBefore, expires, graceDays, services }: License) {
+  const names = services.map(({ name }) => name);
+  return { licenseId, sequence, kind, customer, notBefore, expires, graceDays, services: names };
+}
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 function parseLicenseId(text: string): string {
-  if (/^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(text)) return text;
+  if (uuid.test(text)) return text;
   throw new InvalidArgumentError("Expected a UUID in lower case.");
 }
 

@@ -1,15 +1,33 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
 import { readPassphrase } from "../passphrase.ts";
+import { readInput } from "../read-input.ts";
+import { keySigner } from "../signer.ts";
 import { MIN_PASSPHRASE_CHARACTERS } from "../signing-key.ts";
-import { createVendorDirectory, type IssuerAlgorithm, issuerAlgorithms } from "../vendor-directory.ts";
+import {
+  createVendorDirectory,
+  type IssuerAlgorithm,
+  issuerAlgorithms,
+  openRootKey,
+  readVendorCertificates,
+  rotateIssuer,
+} from "../vendor-directory.ts";
 
 interface InitOptions extends DataFormat {
   readonly name: string;
   readonly out: string;
   readonly issuerAlgorithm: IssuerAlgorithm;
+  readonly passphraseFile?: string;
+}
+
+interface RotateOptions extends DataFormat {
+  readonly vendor: string;
+  readonly rootKey?: string;
+  readonly issuerAlgorithm?: IssuerAlgorithm;
+  readonly publicKey?: string;
   readonly passphraseFile?: string;
 }
 
@@ -37,7 +55,72 @@ Example:
   $ signet-license vendor init --name "ACME Vision" --out acme`,
     )
     .action(async (options: InitOptions) => init(options));
+  command
+    .command("rotate")
+    .description("Make a new issuer below the root, which signs from now on.")
+    .requiredOption("--vendor <directory>", "the vendor's directory")
+    .option("--root-key <file>", "the root's key (default: root.key in the vendor's directory)")
+    .addOption(
+      new Option("--issuer-algorithm <algorithm>", "the new key: RSA-3072 with PSS, or Ed25519")
+        .choices(issuerAlgorithms)
+        .conflicts("publicKey"),
+    )
+    .option(
+      "--public-key <file>",
+      "the public half, in PEM, of a key that stays in an HSM; sign with --signer-cmd then",
+    )
+    .option("--passphrase-file <file>", "file with the passphrase (else $SIGNET_PASSPHRASE, else asked)")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Hosts need nothing new: the root they pinned vouches for the new issuer. Licenses of earlier issuers go on holding, also
+after those issuers' certificates have ended; a stolen issuer is withdrawn with \`signet-license revoke --issuer\`.
+
+Example:
+  $ signet-license vendor rotate --vendor acme`,
+    )
+    .action(async (options: RotateOptions) => rotate(options));
   return command;
+}
+
+async function rotate(options: RotateOptions): Promise<void> {
+  const { appendRegister, readRegister, withRegisterLock } = await import("../register.ts");
+  const { vendor: directory } = options;
+  const { root } = await readVendorCertificates(directory);
+  const made = options.publicKey === undefined ? { algorithm: options.issuerAlgorithm ?? "rsa" } : undefined;
+  const issuer = made ?? { publicKey: parsePublicKey(await readInput(options.publicKey!), options.publicKey!) };
+  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: false });
+  const rootKey = await openRootKey(options.rootKey ?? join(directory, "root.key"), passphrase, root);
+  const now = new Date();
+  const rotated = await withRegisterLock(directory, async () => {
+    // Before anything is made: a register that cannot be gone on with is a reason to stop.
+    const register = await readRegister(directory, await readVendorCertificates(directory));
+    const { vendor, issuer: certificate } = await rotateIssuer({ directory, rootKey, passphrase, issuer, now });
+    const { issuerKeyId } = vendor;
+    const expires = certificate.validToDate.toISOString();
+    const entry = { event: "rotated", issuerKeyId, expires } as const;
+    await appendRegister(directory, register, entry, keySigner(rootKey, root.publicKey), now);
+    return { issuerKeyId, expires, directory };
+  });
+  printData(rotated, options, (data) =>
+    formatFields([
+      ["issuer key id", data.issuerKeyId],
+      ["expires", data.expires],
+    ]),
+  );
+  say("This issuer signs from now on. Take the root's key offline again.");
+}
+
+/** @throws VENDOR_KEY_UNREADABLE */
+function parsePublicKey(pem: Buffer, path: string): KeyObject {
+  try {
+    // Only this form: createPublicKey would also take a private key, which has no business here.
+    if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(pem.toString("latin1"))) throw new Error("another kind of file");
+    return createPublicKey(pem);
+  } catch (error) {
+    throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: expected a public key in PEM`, { cause: error });
+  }
 }
 
 async function init(options: InitOptions): Promise<void> {
