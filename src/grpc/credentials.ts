@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { ChannelCredentials, ServerCredentials } from "@grpc/grpc-js";
 import type { ResolvedListen } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 
 /** Reads and tries the TLS certificate and key, without a port. @throws FILE_UNREADABLE, CONFIG_INVALID */
 export function createCredentials({ tls }: Pick<ResolvedListen, "tls">): ServerCredentials {
@@ -26,6 +26,6 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new SignetError("FILE_UNREADABLE", `${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+    throw fileError(path, error);
   }
 }

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
@@ -100,7 +100,7 @@ export async function loadRevocationLists(directory: string, roots: readonly Tru
     names = (await readdir(directory)).filter((name) => name.endsWith(".crl")).sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw new SignetError("FILE_UNREADABLE", `${directory}: ${(error as Error).message}`, { cause: error });
+    throw fileError(directory, error);
   }
   return Promise.all(names.map((name) => loadRevocationList(join(directory, name), roots)));
 }

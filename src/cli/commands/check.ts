@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { type DataDirectory, dataDirectory, loadConfig, resolveListen, type ServerConfig } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { fileError } from "../../errors.ts";
 import type { LedgerState } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
 import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
@@ -117,10 +117,8 @@ async function verifyWritable(directory: string): Promise<void> {
   try {
     await access(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "ENOENT" && dirname(directory) !== directory) return verifyWritable(dirname(directory));
-    throw new SignetError("FILE_UNREADABLE", `${directory}: expected to be able to write there (${reason})`, {
-      cause: error,
-    });
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (isMissing && dirname(directory) !== directory) return verifyWritable(dirname(directory));
+    throw fileError(directory, error);
   }
 }
