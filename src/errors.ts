@@ -70,7 +70,12 @@ export const errorCatalogue = {
   HOST_KEY_MISSING: {
     ...refused,
     meaning: "This host has no key yet.",
-    next: "Run `signet host request` and send the request to your vendor.",
+    next: "Run `signet host request` and send the request to your vendor, or name the data directory you meant with --data or SIGNET_DATA.",
+  },
+  HOST_KEY_LOST: {
+    ...refused,
+    meaning: "This host's key is gone, but the usage ledger that belongs to it is there.",
+    next: "Restore host.key from the backup; if it is lost for good, move host/ and ledger/ out of the data directory, run `signet host request` and ask your vendor for a new license.",
   },
   HOST_KEY_UNSAFE: {
     ...refused,
@@ -103,7 +108,7 @@ export const errorCatalogue = {
   LICENSE_MISSING: {
     ...refused,
     meaning: "No license is installed.",
-    next: "Run `signet license install BUNDLE`.",
+    next: "Run `signet license install BUNDLE`, or name the data directory you meant with --data or SIGNET_DATA.",
   },
   LICENSE_TOO_LARGE: {
     ...refused,
@@ -205,7 +210,7 @@ export const errorCatalogue = {
   LEDGER_MISSING: {
     ...refused,
     meaning: "The usage ledger of this host is gone.",
-    next: "Restore the ledger directory, or ask your vendor for a license on a new host key.",
+    next: "Restore ledger/ as it was last; if it is lost for good, move host/ and ledger/ out of the data directory, run `signet host request` and ask your vendor for a new license.",
   },
   LEDGER_TAMPERED: {
     ...refused,

@@ -7,7 +7,6 @@ import {
   authorizeLicense,
   type HostKey,
   loadTrustRoots,
-  openHostKey,
   parseRevocationList,
   type RevocationList,
   readConfFile,
@@ -19,6 +18,7 @@ import {
   verifyClock,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFiles } from "../plugin/index.ts";
+import { openOwnHostKey } from "./own-host-key.ts";
 
 /** What the license steps need to know from the ledger, whether it was opened to write or only read. */
 export interface LedgerFacts {
@@ -53,7 +53,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   const confFile = await readConfFile(join(data.licenseDir, "license.conf"));
   const roots = await loadTrustRoots(data.trustDir);
   const revocationLists = await loadRevocationLists(data.revocationDir, roots);
-  const hostKey = await openHostKey(data.hostDir);
+  const hostKey = await openOwnHostKey(data);
   const machine = await readMachine();
   const ledger = await attempt(() => ledgerOf(hostKey));
 

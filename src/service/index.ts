@@ -7,4 +7,5 @@ export { Inference, type Service } from "./inference.ts";
 export { installBundle } from "./install-bundle.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
+export { openOwnHostKey } from "./own-host-key.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
