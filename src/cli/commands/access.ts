@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { dataDirectory } from "../../config/index.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
-import { type DataFormat, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatTable } from "../text-layout.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;

@@ -6,7 +6,8 @@ import { type DataDirectory, dataDirectory, loadConfig, resolveListen, type Serv
 import { fileError } from "../../errors.ts";
 import type { LedgerState } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 
 interface CheckOptions extends DataFormat {
   readonly data?: string;

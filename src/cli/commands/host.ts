@@ -3,7 +3,8 @@ import { Command } from "commander";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead } from "../../license/index.ts";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
