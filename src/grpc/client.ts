@@ -1,8 +1,8 @@
 import { type CallOptions, type Client, Metadata, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { SignetError } from "../errors.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
+import { errorFromCall, parseServerAddress } from "./connection.ts";
 import { createClientCredentials } from "./credentials.ts";
-import { errorFromGrpcStatus } from "./errors.ts";
 import {
   type InferRequestMessage,
   type InferResponseMessage,
@@ -12,7 +12,7 @@ import {
 } from "./messages.ts";
 
 export interface InferenceClientOptions {
-  /** `host:port`. */
+  /** `host:port`; the port may be left out. */
   readonly server: string;
   readonly token?: string | undefined;
   /** A PEM file of CA certificates; turns on TLS. */
@@ -32,8 +32,9 @@ type Unary = (
 export class InferenceClient {
   readonly #client: Client & Record<string, Unary>;
   readonly #options: InferenceClientOptions;
+  readonly #server: string;
 
-  /** @throws USAGE for a token that no header can carry, FILE_UNREADABLE */
+  /** @throws USAGE for what is no address, a token that no header can carry or a CA file without certificates; FILE_UNREADABLE */
   constructor(options: InferenceClientOptions) {
     if (options.token !== undefined && !/^[\x21-\x7e]*$/.test(options.token)) {
       throw new SignetError("USAGE", "the access token: expected no spaces and only ASCII characters, found others");
@@ -41,7 +42,8 @@ export class InferenceClient {
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
     const credentials = createClientCredentials(options.caFile);
     this.#options = options;
-    this.#client = new Constructor(options.server, credentials, {
+    this.#server = parseServerAddress(options.server);
+    this.#client = new Constructor(this.#server, credentials, {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
     }) as unknown as Client & Record<string, Unary>;
@@ -82,10 +84,12 @@ export class InferenceClient {
   #call<Response>(method: string, request: unknown): Promise<Response> {
     const metadata = new Metadata();
     if (this.#options.token !== undefined) metadata.set("authorization", `Bearer ${this.#options.token}`);
-    const deadline = Date.now() + this.#options.timeoutMs;
+    const { timeoutMs, caFile } = this.#options;
+    const deadline = Date.now() + timeoutMs;
+    const target = { server: this.#server, usesTls: caFile !== undefined, timeoutMs };
     return new Promise((resolve, reject) => {
       this.#client[method]!(request, metadata, { deadline }, (error, response) => {
-        if (error) reject(errorFromGrpcStatus(error));
+        if (error) reject(errorFromCall(error, target));
         else resolve(response as Response);
       });
     });

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { ChannelCredentials, ServerCredentials } from "@grpc/grpc-js";
@@ -17,9 +18,17 @@ export function createCredentials({ tls }: Pick<ResolvedListen, "tls">): ServerC
   }
 }
 
-/** For a client: TLS with the CA certificates of a PEM file, plaintext without one. @throws FILE_UNREADABLE */
+/** For a client: TLS with the CA certificates of a PEM file, plaintext without one. @throws FILE_UNREADABLE, USAGE */
 export function createClientCredentials(caFile: string | undefined): ChannelCredentials {
-  return caFile === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(read(caFile));
+  if (caFile === undefined) return ChannelCredentials.createInsecure();
+  const pem = read(caFile);
+  try {
+    new X509Certificate(pem);
+    return ChannelCredentials.createSsl(pem);
+  } catch (cause) {
+    // OpenSSL would take it for an empty list, and then no server for genuine.
+    throw new SignetError("USAGE", `${caFile}: expected CA certificates in PEM, found none`, { cause });
+  }
 }
 
 function read(path: string): Buffer {

@@ -33,7 +33,7 @@ export function inferCommand(): Command {
     .argument("<service>", "the service's name")
     .argument("<file...>", "pictures (PNG, JPEG, WebP, GIF, TIFF); with --raw, one JSON file, - for standard input")
     .option("--raw", "send the tensors of a JSON file and print those that come back")
-    .option("--server <address>", "the server's gRPC address", "127.0.0.1:8001")
+    .option("--server <address>", "the server's gRPC address; port 8001 if left out", "127.0.0.1:8001")
     .option(
       "--token <token>",
       "the access token; better in $SIGNET_TOKEN or --token-file, where other users cannot see it",
