@@ -40,7 +40,7 @@ export const errorCatalogue = {
   },
   FILE_UNREADABLE: {
     ...usage,
-    meaning: "A file could not be read.",
+    meaning: "A file or directory could not be read or written.",
     next: "Check the path and its permissions.",
   },
   FILE_EXISTS: {
@@ -75,7 +75,12 @@ export const errorCatalogue = {
   HOST_KEY_MISSING: {
     ...refused,
     meaning: "This host has no key yet.",
-    next: "Run `signet host request` and send the request to your vendor.",
+    next: "Run `signet host request` and send the request to your vendor, or name the data directory you meant with --data or SIGNET_DATA.",
+  },
+  HOST_KEY_LOST: {
+    ...refused,
+    meaning: "This host's key is gone, but the usage ledger that belongs to it is there.",
+    next: "Restore host.key from the backup; if it is lost for good, move host/ and ledger/ out of the data directory, run `signet host request` and ask your vendor for a new license.",
   },
   HOST_KEY_UNSAFE: {
     ...refused,
@@ -108,7 +113,7 @@ export const errorCatalogue = {
   LICENSE_MISSING: {
     ...refused,
     meaning: "No license is installed.",
-    next: "Run `signet license install BUNDLE`.",
+    next: "Run `signet license install BUNDLE`, or name the data directory you meant with --data or SIGNET_DATA.",
   },
   LICENSE_TOO_LARGE: {
     ...refused,
@@ -220,7 +225,7 @@ export const errorCatalogue = {
   LEDGER_MISSING: {
     ...refused,
     meaning: "The usage ledger of this host is gone.",
-    next: "Restore the ledger directory, or ask your vendor for a license on a new host key.",
+    next: "Restore ledger/ as it was last; if it is lost for good, move host/ and ledger/ out of the data directory, run `signet host request` and ask your vendor for a new license.",
   },
   LEDGER_TAMPERED: {
     ...refused,
@@ -528,4 +533,29 @@ export class SignetError extends Error {
     if (thrown instanceof SignetError) return thrown;
     return new SignetError("INTERNAL", "an unexpected error occurred", { cause: thrown });
   }
+}
+
+/** What the operating system says of a file, in words. */
+const fileFailures: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  ENOTDIR: "no such file or directory: a part of the path is a file",
+  EISDIR: "is a directory",
+  EACCES: "permission denied; run this as the user that owns it",
+  EPERM: "permission denied; run this as the user that owns it",
+  ELOOP: "is a link that is not followed, or leads round in a circle",
+  ENAMETOOLONG: "the name is too long",
+  ENXIO: "is a pipe or a device, expected a file",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system can only be read",
+  EMFILE: "too many files are open",
+};
+
+/** The error of a file that could not be opened, read or written: the same words everywhere. */
+export function fileError(path: string, thrown: unknown, code: ErrorCode = "FILE_UNREADABLE"): SignetError {
+  if (thrown instanceof SignetError) return thrown;
+  const errno = (thrown as NodeJS.ErrnoException | null)?.code;
+  // Not the system's refusal but a mistake of ours.
+  if (typeof errno !== "string") return SignetError.from(thrown);
+  return new SignetError(code, `${path}: ${fileFailures[errno] ?? errno}`, { cause: thrown });
 }

@@ -276,7 +276,10 @@ function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAu
 function reportEvent(log: Log, service: string, event: ServiceEvent): void {
   switch (event.type) {
     case "state":
-      log.info({ service, state: event.state }, "service state");
+      log.info(
+        { service, state: event.state, ...("reason" in event ? { reason: event.reason.code } : {}) },
+        "service state",
+      );
       break;
     case "ended":
       log.error({ service, err: event.error, restartInMs: event.restartInMs }, "the service's process ended");

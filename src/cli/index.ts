@@ -1,1 +1,2 @@
-export { type DataFormat, formatFields, formatTable, printData, runProgram, say } from "./output.ts";
+export { type DataFormat, printData, runProgram, say } from "./output.ts";
+export { formatFields, formatTable, wrapText } from "./text-layout.ts";

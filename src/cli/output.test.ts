@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { SignetError } from "../errors.ts";
-import { formatError, formatFields, formatTable, printData, runProgram } from "./output.ts";
+import { formatError, printData, runProgram } from "./output.ts";
 
 /** Runs a small program in this process and returns what it printed and its exit code. */
 async function run(args: string[], action: (options: { json?: boolean }) => unknown = () => undefined) {
@@ -83,19 +83,5 @@ describe("printing", () => {
 
   test("an error is one line even where its message has more", () => {
     expect(formatError("prog", new SignetError("PLUGIN_FAILED", "first\nsecond"))).not.toContain("\n");
-  });
-
-  test("columns are as wide as their widest cell", () => {
-    expect(formatTable(["ID", "NAME"], [["long-id", "x"], ["b"]])).toBe("ID       NAME\nlong-id  x\nb");
-  });
-
-  test("fields without a value are left out", () => {
-    expect(
-      formatFields([
-        ["a", 1],
-        ["bcd", null],
-        ["ef", "x"],
-      ]),
-    ).toBe("a   1\nef  x");
   });
 });

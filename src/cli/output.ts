@@ -38,32 +38,13 @@ export function say(line: string): void {
   process.stderr.write(`${escapeControls(line)}\n`);
 }
 
-/** Columns padded to their widest cell, two spaces apart. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? "").length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
-
-/** `key  value` lines with aligned values; pairs without a value are left out. */
-export function formatFields(fields: readonly (readonly [string, string | number | null | undefined])[]): string {
-  const shown = fields.filter(([, value]) => value !== null && value !== undefined);
-  const width = Math.max(0, ...shown.map(([key]) => key.length));
-  return shown.map(([key, value]) => `${key.padEnd(width)}  ${value}`).join("\n");
-}
-
 /**
  * Runs a commander program and sets the exit code: 0 ok, 1 failed, 2 usage or configuration, 3 refused.
  * Never ends the process while output is still on its way. Takes the arguments without node and script.
  */
 export async function runProgram(program: Command, args: readonly string[]): Promise<void> {
+  // Meant for those who write Signet, not for those who use it; grpc-js causes one when TLS goes to an IP address.
+  process.noDeprecation = true;
   prepare(program);
   guardStdout();
   try {

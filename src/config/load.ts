@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import { type ConfigInput, configSchema, type ServerConfig } from "./schema.ts";
 
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -39,9 +39,8 @@ function readConfigFile({ file, required }: ConfigSource): string | undefined {
   try {
     bytes = readStart(file, MAX_CONFIG_BYTES + 1);
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "ENOENT" && !required) return undefined;
-    throw new SignetError("FILE_UNREADABLE", `${file}: the configuration could not be read (${reason})`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT" && !required) return undefined;
+    throw fileError(file, cause);
   }
   if (bytes.length > MAX_CONFIG_BYTES) {
     throw new SignetError("CONFIG_INVALID", `${file}: expected at most 1 MiB, found more`);

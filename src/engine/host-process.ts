@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 import {
   type InheritedFile,
@@ -13,6 +13,7 @@ import {
   type Slots,
 } from "../plugin/index.ts";
 import { Channel } from "./channel.ts";
+import { forwardLines } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
 import { type Sandbox, startChild } from "./start-child.ts";
 
@@ -42,7 +43,6 @@ export interface HostFacts {
 // Generous, because on a loaded machine a healthy process can be kept from running for seconds.
 const SILENCE_LIMIT_MS = 10_000;
 const STOP_GRACE_MS = 2_000;
-const MAX_OUTPUT_LINE = 2_000;
 // A process that is gone has closed its end of the channel, unless the plugin left another behind that has it too.
 const LAST_WORDS_MS = 200;
 
@@ -84,8 +84,9 @@ export class HostProcess {
       threads,
       inherited: [options.slots.fd, ...options.files.map((file) => file.fd)],
     });
-    this.#forwardOutput("stdout", this.#child.stdout!);
-    this.#forwardOutput("stderr", this.#child.stderr!);
+    for (const stream of ["stdout", "stderr"] as const) {
+      forwardLines(this.#child[stream]!, (line) => options.onOutput(stream, line));
+    }
 
     const ready = Promise.withResolvers<HostFacts>();
     this.ready = ready.promise;
@@ -243,23 +244,6 @@ export class HostProcess {
   #crash(what: string): SignetError {
     const code = this.#isReady ? "SERVICE_CRASHED" : "SERVICE_START_FAILED";
     return new SignetError(code, `${this.#options.service}: its process ${what}`);
-  }
-
-  /** Cuts what the plugin writes into lines. A line without end is cut too, so that it cannot fill our memory. */
-  #forwardOutput(stream: "stdout" | "stderr", readable: Readable): void {
-    let rest = "";
-    readable.setEncoding("utf8").on("data", (text: string) => {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop()!;
-      if (rest.length > MAX_OUTPUT_LINE) {
-        lines.push(rest);
-        rest = "";
-      }
-      for (const line of lines) if (line !== "") this.#options.onOutput(stream, line.slice(0, MAX_OUTPUT_LINE));
-    });
-    readable.on("end", () => {
-      if (rest !== "") this.#options.onOutput(stream, rest);
-    });
   }
 }
 

@@ -17,7 +17,8 @@ import type { Sandbox } from "./start-child.ts";
 export type ServiceState = "starting" | "ready" | "backing-off" | "refused" | "stopped";
 
 export type ServiceEvent =
-  | { readonly type: "state"; readonly state: ServiceState }
+  | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused"> }
+  | { readonly type: "state"; readonly state: "refused"; readonly reason: SignetError }
   | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number }
   | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly line: string };
 
@@ -175,7 +176,8 @@ export class Supervisor {
   #setState(state: ServiceState): void {
     if (this.#state === "stopped" || (this.#state === "refused" && state !== "stopped")) return;
     this.#state = state;
-    this.#options.onEvent({ type: "state", state });
+    if (state !== "refused") this.#options.onEvent({ type: "state", state });
+    else if (this.#refusal) this.#options.onEvent({ type: "state", state, reason: this.#refusal });
   }
 }
 

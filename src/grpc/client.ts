@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import {
   type CallOptions,
@@ -7,9 +8,9 @@ import {
   makeClientConstructor,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
-import { errorFromGrpcStatus } from "./errors.ts";
+import { errorFromCall, parseServerAddress } from "./connection.ts";
 import {
   type InferRequestMessage,
   type InferResponseMessage,
@@ -19,7 +20,7 @@ import {
 } from "./messages.ts";
 
 export interface InferenceClientOptions {
-  /** `host:port`. */
+  /** `host:port`; the port may be left out. */
   readonly server: string;
   readonly token?: string | undefined;
   /** A PEM file of CA certificates; turns on TLS. */
@@ -46,6 +47,8 @@ function createChannelCredentials({ caFile, certFile, keyFile }: InferenceClient
   const [ca = null, key = null, cert = null] = [caFile, keyFile, certFile].map((file) => file && readPem(file));
   if (!ca && !cert) return ChannelCredentials.createInsecure();
   try {
+    // OpenSSL would take a file without certificates for an empty list, and then no server for genuine.
+    if (ca) new X509Certificate(ca);
     return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
   } catch (cause) {
     throw new SignetError("USAGE", "expected a CA, a certificate and its key in PEM, found something else", { cause });
@@ -56,7 +59,7 @@ function readPem(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (cause) {
-    throw new SignetError("FILE_UNREADABLE", `${file}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+    throw fileError(file, cause);
   }
 }
 
@@ -64,8 +67,9 @@ function readPem(file: string): Buffer {
 export class InferenceClient {
   readonly #client: Client & Record<string, Unary>;
   readonly #options: InferenceClientOptions;
+  readonly #server: string;
 
-  /** @throws USAGE for a token that no header can carry, FILE_UNREADABLE */
+  /** @throws USAGE for what is no address, a token that no header can carry or a CA file without certificates; FILE_UNREADABLE */
   constructor(options: InferenceClientOptions) {
     if (options.token !== undefined && !/^[\x21-\x7e]*$/.test(options.token)) {
       throw new SignetError("USAGE", "the access token: expected no spaces and only ASCII characters, found others");
@@ -73,7 +77,8 @@ export class InferenceClient {
     const Constructor = makeClientConstructor(inferenceService(), "GRPCInferenceService");
     const credentials = createChannelCredentials(options);
     this.#options = options;
-    this.#client = new Constructor(options.server, credentials, {
+    this.#server = parseServerAddress(options.server);
+    this.#client = new Constructor(this.#server, credentials, {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
     }) as unknown as Client & Record<string, Unary>;
@@ -114,10 +119,12 @@ export class InferenceClient {
   #call<Response>(method: string, request: unknown): Promise<Response> {
     const metadata = new Metadata();
     if (this.#options.token !== undefined) metadata.set("authorization", `Bearer ${this.#options.token}`);
-    const deadline = Date.now() + this.#options.timeoutMs;
+    const { timeoutMs, caFile } = this.#options;
+    const deadline = Date.now() + timeoutMs;
+    const target = { server: this.#server, usesTls: caFile !== undefined, timeoutMs };
     return new Promise((resolve, reject) => {
       this.#client[method]!(request, metadata, { deadline }, (error, response) => {
-        if (error) reject(errorFromGrpcStatus(error));
+        if (error) reject(errorFromCall(error, target));
         else resolve(response as Response);
       });
     });

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { ServerCredentials } from "@grpc/grpc-js";
 import type { ResolvedListen } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 
 type TlsFiles = NonNullable<ResolvedListen["tls"]>;
 
@@ -95,6 +95,6 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new SignetError("FILE_UNREADABLE", `${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+    throw fileError(path, error);
   }
 }

@@ -47,7 +47,7 @@ export async function openHostKey(directory: string): Promise<HostKey> {
   const text = await readKeyFile(path);
   await verifyPrivate(path, READABLE_BY_OTHERS, "0600");
   await verifyPrivate(directory, WRITABLE_BY_OTHERS, "0700");
-  const [signing, wrapping, ledgerId, ...more] = parseBlocks(text);
+  const [signing, wrapping, ledgerId, ...more] = parseBlocks(text, path);
   if (
     !isKey(signing, "ed25519") ||
     !isKey(wrapping, "x25519") ||
@@ -108,7 +108,7 @@ function seedOf(key: KeyObject): Buffer {
 }
 
 /** A key for each private key, the id for a ledger's marker. */
-function parseBlocks(text: Uint8Array): (KeyObject | string)[] {
+function parseBlocks(text: Uint8Array, path: string): (KeyObject | string)[] {
   try {
     return parsePem(text).map(({ label, bytes }) => {
       if (label === "PRIVATE KEY") return createPrivateKey({ key: bytes, format: "der", type: "pkcs8" });
@@ -118,7 +118,7 @@ function parseBlocks(text: Uint8Array): (KeyObject | string)[] {
   } catch (error) {
     // OpenSSL's words may quote the input, so they are not repeated.
     const reason = error instanceof PemError ? error.message : "something that is not a private key";
-    throw new SignetError("HOST_KEY_INVALID", `${FILE_NAME}: expected two private keys in PEM, found ${reason}`);
+    throw new SignetError("HOST_KEY_INVALID", `${path}: expected two private keys in PEM, found ${reason}`);
   }
 }
 

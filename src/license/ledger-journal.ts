@@ -15,7 +15,7 @@ import {
   rmSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import { type Anchor, syncDirectory, writeWhole } from "./ledger-anchor.ts";
 import { openRecord } from "./ledger-record.ts";
 import { LedgerState } from "./ledger-state.ts";
@@ -97,7 +97,7 @@ function readSegment(path: string): Buffer | undefined {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
     if (code === "ELOOP") throw new SignetError("LEDGER_TAMPERED", `${path} is a link`);
-    throw new SignetError("FILE_UNREADABLE", `${path} could not be opened (${code})`, { cause: error });
+    throw fileError(path, error);
   }
   try {
     const stat = fstatSync(fd);

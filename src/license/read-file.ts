@@ -1,5 +1,5 @@
 import { constants, type FileHandle, open } from "node:fs/promises";
-import { type ErrorCode, SignetError } from "../errors.ts";
+import { type ErrorCode, fileError, SignetError } from "../errors.ts";
 
 /**
  * Reads a regular file of at most maxBytes once, whole. A pipe or a device is refused without waiting for it,
@@ -13,7 +13,10 @@ export async function readSmallFile(
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const status = await file.stat();
-    if (!status.isFile()) throw new SignetError("FILE_UNREADABLE", `${path}: expected a regular file`);
+    if (!status.isFile()) {
+      const found = status.isDirectory() ? "is a directory" : "is a pipe or a device, expected a file";
+      throw new SignetError("FILE_UNREADABLE", `${path}: ${found}`);
+    }
     const buffer = Buffer.alloc(limits.maxBytes + 1);
     let length = 0;
     while (length < buffer.length) {
@@ -26,10 +29,7 @@ export async function readSmallFile(
     }
     return buffer.subarray(0, length);
   } catch (error) {
-    if (error instanceof SignetError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "ENOENT") throw new SignetError(limits.missing, `${path}: no such file`, { cause: error });
-    throw new SignetError("FILE_UNREADABLE", `${path}: ${reason}`, { cause: error });
+    throw fileError(path, error, (error as NodeJS.ErrnoException).code === "ENOENT" ? limits.missing : undefined);
   } finally {
     await file?.close();
   }

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import {
   isIssuedBy,
   keyIdOf,
@@ -55,8 +55,7 @@ export async function removeTrustRoot(directory: string, keyId: string): Promise
   try {
     await unlink(path);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new SignetError("FILE_UNREADABLE", `${path}: could not be removed (${reason})`, { cause: error });
+    throw fileError(path, error);
   }
 }
 
@@ -114,9 +113,8 @@ async function listDirectory(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    if (reason === "ENOENT") return [];
-    throw new SignetError("FILE_UNREADABLE", `${directory}: ${reason}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw fileError(directory, error);
   }
 }
 

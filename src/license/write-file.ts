@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { constants, link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 
 /**
  * Writes a file that must not exist yet: it appears whole or not at all, survives a power cut, and is never
@@ -19,9 +19,10 @@ export async function createFile(path: string, content: string, mode: number): P
     await link(draft, path).finally(() => unlink(draft));
     await syncDirectory(directory);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "EEXIST") throw new SignetError("FILE_EXISTS", `${path}: is already there`, { cause: error });
-    throw new SignetError("FILE_UNREADABLE", `${path}: could not be written (${reason})`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") {
+      throw new SignetError("FILE_EXISTS", `${path}: is already there`, { cause: error });
+    }
+    throw fileError(path, error);
   }
 }
 
@@ -34,8 +35,7 @@ export async function replaceFile(path: string, content: string, mode: number): 
     await syncDirectory(dirname(path));
   } catch (error) {
     await unlink(draft).catch(() => undefined);
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new SignetError("FILE_UNREADABLE", `${path}: could not be written (${reason})`, { cause: error });
+    throw fileError(path, error);
   }
 }
 

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import { type FileIdentity, identityOf } from "./file-identity.ts";
 import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
 
@@ -195,7 +195,7 @@ function openRegularFile(path: string, name: string): number {
     if (code === "ENXIO") {
       throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a regular file, found a device or socket`);
     }
-    throw new SignetError("FILE_UNREADABLE", `${path}: ${code ?? "cannot be opened"}`, { cause: error });
+    throw fileError(path, error);
   }
   if (!fstatSync(fd).isFile()) {
     closeSync(fd);

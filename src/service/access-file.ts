@@ -13,7 +13,7 @@ import {
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import { Secret } from "../telemetry/index.ts";
 import type { CallLimits } from "./call-quotas.ts";
 
@@ -157,10 +157,8 @@ export function readTokens(file: string): TokenRecord[] {
     }
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    if (cause instanceof SignetError) throw cause;
-    const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "ENOENT") return [];
-    throw new SignetError("FILE_UNREADABLE", `${file}: the access tokens could not be read (${reason})`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw fileError(file, cause);
   }
   let written: unknown;
   try {
@@ -223,9 +221,7 @@ async function openExclusively(next: string): Promise<number> {
     try {
       return openSync(next, "wx", 0o600);
     } catch (cause) {
-      const reason = (cause as NodeJS.ErrnoException).code ?? "unknown error";
-      if (reason !== "EEXIST")
-        throw new SignetError("FILE_UNREADABLE", `${next}: could not be created (${reason})`, { cause });
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw fileError(next, cause);
       if (performance.now() > deadline) {
         throw new SignetError("FILE_EXISTS", `${next}: expected no other \`signet access\` at work, found its file`, {
           cause,

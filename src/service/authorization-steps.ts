@@ -10,7 +10,10 @@ export const authorizationSteps = [
   { step: "license.conf is beside it", codes: ["CONF_MISSING"] },
   { step: "a vendor's root is pinned", codes: ["TRUST_ROOT_MISSING", "TRUST_ROOT_INVALID"] },
   { step: "revocation lists are genuine", codes: ["REVOCATION_LIST_INVALID"] },
-  { step: "this host has its key", codes: ["HOST_KEY_MISSING", "HOST_KEY_UNSAFE", "HOST_KEY_INVALID"] },
+  {
+    step: "this host has its key",
+    codes: ["HOST_KEY_MISSING", "HOST_KEY_LOST", "HOST_KEY_UNSAFE", "HOST_KEY_INVALID"],
+  },
   { step: "license.lic is a signed envelope", codes: ["LICENSE_MALFORMED"] },
   { step: "its issuer's certificate chains to a pinned root", codes: ["LICENSE_UNTRUSTED"] },
   { step: "its signature is by that issuer", codes: ["LICENSE_SIGNATURE_INVALID"] },

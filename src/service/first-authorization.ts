@@ -1,13 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
   type HostKey,
   loadTrustRoots,
-  openHostKey,
   parseRevocationList,
   type RevocationNumber,
   readConfFile,
@@ -19,6 +18,7 @@ import {
   verifyClock,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFilesAside } from "../plugin/index.ts";
+import { openOwnHostKey } from "./own-host-key.ts";
 import { readHostMachine } from "./read-host-machine.ts";
 
 /** What the license steps need to know from the ledger, whether it was opened to write or only read. */
@@ -60,7 +60,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   const confFile = await readConfFile(join(data.licenseDir, "license.conf"));
   const roots = await loadTrustRoots(data.trustDir);
   const revocationLists = await loadRevocationLists(data.revocationDir, roots);
-  const hostKey = await openHostKey(data.hostDir);
+  const hostKey = await openOwnHostKey(data);
   const machine = await readHostMachine();
   const ledger = await attempt(() => ledgerOf(hostKey));
 
@@ -123,7 +123,7 @@ export async function loadRevocationLists(
     names = (await readdir(directory)).filter((name) => name.endsWith(".crl")).sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw new SignetError("FILE_UNREADABLE", `${directory}: ${(error as Error).message}`, { cause: error });
+    throw fileError(directory, error);
   }
   const pinned = names.filter((name) => isOfPinnedRoot(name, roots));
   return Promise.all(

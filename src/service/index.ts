@@ -29,6 +29,7 @@ export { readInstalledLicense } from "./installed-license.ts";
 export { LicenseReminders, REMIND_MS } from "./license-reminders.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { LicenseWatch } from "./license-watch.ts";
+export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
 export { LicenseRenewal } from "./renewal.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";

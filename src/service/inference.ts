@@ -48,6 +48,8 @@ export class Inference {
   #services: ReadonlyMap<string, Service>;
   readonly #runLog: RunLog;
   readonly #log: Log;
+  /** Refusals that the log has already: `SERVICE CODE`. A client that goes on asking must not fill the disk. */
+  readonly #reported = new Set<string>();
 
   constructor(services: readonly Service[], runLog: RunLog, log: Log) {
     this.#services = mapByName(services);
@@ -115,6 +117,7 @@ export class Inference {
       outcome = error.code;
       durationMs = performance.now() - arrivedMs - queueMs;
       if (error.code === "LIBRARY_CHANGED") this.#refuse(service, error);
+      else if (error.exitCode === 3) this.#reportRefusal(service, error);
       if (error.code === "INTERNAL")
         this.#log.error({ err: error, jobId, service: call.service }, "a job failed unexpectedly");
       throw error;
@@ -145,6 +148,14 @@ export class Inference {
     if (runner.state === "refused") return;
     this.#log.error({ err: error, service: conf.name }, "the service is stopped: a licensed file was changed");
     runner.refuse(error);
+  }
+
+  /** What the license no longer allows is news for the operator once; from then on the run log counts the calls. */
+  #reportRefusal({ conf }: Service, error: SignetError): void {
+    const refusal = `${conf.name} ${error.code}`;
+    if (this.#reported.has(refusal)) return;
+    this.#reported.add(refusal);
+    this.#log.warn({ err: error, service: conf.name }, "calls are refused by the license");
   }
 
   #limits({ conf, callTimeoutMs }: Service, deadlineMs: number, nowMs: number) {

@@ -3,7 +3,7 @@ import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, realpath, rm, wr
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { DataDirectory } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import { fileError, SignetError } from "../errors.ts";
 import {
   type License,
   type LicensedFile,
@@ -48,7 +48,7 @@ export async function installBundle(data: DataDirectory, bundle: string): Promis
       return { first, previous: isRenewal ? previous : null };
     } catch (error) {
       await rm(staged, { recursive: true, force: true });
-      throw asUnreadable(error, data.root);
+      throw fileError(data.root, error);
     }
   });
 }
@@ -74,7 +74,7 @@ async function openRoot(root: string): Promise<FileHandle> {
     await mkdir(root, { recursive: true, mode: 0o700 });
     return await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {
-    throw asUnreadable(error, root);
+    throw fileError(root, error);
   }
 }
 
@@ -99,10 +99,7 @@ async function openBundle(bundle: string): Promise<string> {
     await lstat(join(directory, "license.lic"));
     return directory;
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    throw new SignetError("FILE_UNREADABLE", `${bundle}: expected a bundle with a license.lic (${reason})`, {
-      cause: error,
-    });
+    throw fileError(join(bundle, "license.lic"), error);
   }
 }
 
@@ -140,7 +137,7 @@ async function copyFile(from: string, to: string, { size }: LicensedFile): Promi
     const copied = size === 0 ? [] : source.createReadStream({ start: 0, end: size - 1, autoClose: false });
     await pipeline(copied, target.createWriteStream());
   } catch (error) {
-    throw asUnreadable(error, to);
+    throw fileError(to, error);
   } finally {
     await source.close();
   }
@@ -156,17 +153,18 @@ async function openRegular(path: string): Promise<FileHandle> {
   } catch (error) {
     await file?.close();
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new SignetError("LIBRARY_MISSING", `${path}: no such file`, { cause: error });
+    if (code === "ENOENT")
+      throw new SignetError("LIBRARY_MISSING", `${path}: no such file or directory`, { cause: error });
     if (code === "ELOOP") throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is a link`, { cause: error });
-    throw asUnreadable(error, path);
+    throw fileError(path, error);
   }
 }
 
 async function verifyDirectory(path: string): Promise<void> {
   const status = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw asUnreadable(error, path);
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw fileError(path, error);
   });
-  if (status === undefined) throw new SignetError("LIBRARY_MISSING", `${path}: no such directory`);
+  if (status === undefined) throw new SignetError("LIBRARY_MISSING", `${path}: no such file or directory`);
   if (!status.isDirectory()) {
     throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: expected a directory that is not a link`);
   }
@@ -176,10 +174,4 @@ async function verifyDirectory(path: string): Promise<void> {
 async function verifyNoLink(path: string): Promise<void> {
   const status = await lstat(path).catch(() => undefined);
   if (status?.isSymbolicLink()) throw new SignetError("LIBRARY_NOT_REGULAR", `${path}: is a link`);
-}
-
-function asUnreadable(error: unknown, path: string): SignetError {
-  if (error instanceof SignetError) return error;
-  const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-  return new SignetError("FILE_UNREADABLE", `${path}: ${reason}`, { cause: error });
 }

@@ -11,7 +11,6 @@ import {
   type LicenseTime,
   loadTrustRoots,
   matchFingerprint,
-  openHostKey,
   verifyFingerprint,
   verifyHostKey,
   verifyListsCurrent,
@@ -24,6 +23,7 @@ import {
 import { loadRevocationLists } from "./first-authorization.ts";
 import { readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
+import { openOwnHostKey } from "./own-host-key.ts";
 import { readHostMachine } from "./read-host-machine.ts";
 import { readServingState, type ServingState } from "./serving-state.ts";
 
@@ -80,11 +80,11 @@ export interface LicenseStatus {
  * It does not look at the libraries; changes nothing and works beside a running server, whose last second of use
  * may be missing.
  *
- * @throws LICENSE_*, TRUST_ROOT_*, HOST_KEY_MISSING: without them there is nothing to tell
+ * @throws LICENSE_*, TRUST_ROOT_*, HOST_KEY_*: without them there is nothing to tell
  */
 export async function readLicenseStatus(data: DataDirectory): Promise<LicenseStatus> {
   const { license, issuer } = await readInstalledLicense(data);
-  const hostKey = await openHostKey(data.hostDir);
+  const hostKey = await openOwnHostKey(data);
   const machine = await readHostMachine();
   const problems: Problem[] = [];
   const attempt = async <T>(step: () => T | Promise<T>): Promise<T | null> => {

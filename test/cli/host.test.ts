@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readMachine } from "../../src/license/index.ts";
@@ -24,6 +24,23 @@ describe("signet host", () => {
     expect(first).toMatchObject({ newKey: true });
     expect(second).toMatchObject({ newKey: false, keyId: first.keyId });
     expect(second.requestId).not.toBe(first.requestId);
+  });
+
+  test("a request for a host that lost its key, but not its ledger, makes no other", () => {
+    const host = desk.useHost();
+    host.signet("license", "install", desk.useBundle());
+    rmSync(join(host.data.hostDir, "host.key"));
+    const out = join(host.directory, "again.req");
+    const lost = { exit: 3, code: "HOST_KEY_LOST" };
+    for (const words of [["host", "request", "--out", out], ["host", "show"], ["license", "verify"], ["check"]]) {
+      expect(host.signet(...words), words.join(" ")).toMatchObject(lost);
+    }
+    expect(existsSync(out)).toBe(false);
+    expect(existsSync(join(host.data.hostDir, "host.key"))).toBe(false);
+    // The way out that the message names.
+    renameSync(host.data.hostDir, join(host.directory, "host"));
+    renameSync(host.data.ledgerDir, join(host.directory, "ledger"));
+    expect(host.signet("host", "request", "--out", out)).toMatchObject({ exit: 0 });
   });
 
   test("neither request nor show lets a raw value out", async () => {

@@ -72,8 +72,24 @@ describe("signet access", () => {
 });
 
 describe("signet infer", () => {
+  test("says nothing of what is in a file that holds no token", () => {
+    const file = join(useDirectory(), "secrets");
+    writeFileSync(file, "hunter2 and more\n");
+    const { err, exit } = run(signet, ["infer", "identity", "x.png", "--token-file", file]);
+    expect(exit).toBe(2);
+    expect(err).toContain(`signet: USAGE: ${file}: `);
+    expect(err).not.toContain("hunter2");
+  });
+
   test.each([
     ["a CA file that is not there", ["--ca", "absent.pem"], {}, "FILE_UNREADABLE"],
+    ["a token file with more than a token", ["--token-file", "README.md"], {}, "USAGE"],
+    ["a token file that never ends", ["--token-file", "/dev/zero"], {}, "USAGE"],
+    ["a token file that is not there", ["--token-file", "absent"], {}, "FILE_UNREADABLE"],
+    ["a token file that is a directory", ["--token-file", "."], {}, "FILE_UNREADABLE"],
+    ["a CA file without certificates", ["--ca", "README.md"], {}, "USAGE"],
+    ["no address", ["--server", ""], {}, "USAGE"],
+    ["a URL for an address", ["--server", "http://127.0.0.1:1"], {}, "USAGE"],
     ["a token that no header can carry", ["--token", "two\nlines"], {}, "USAGE"],
     ["data that is no list", ["--raw"], { data: {} }, "USAGE"],
     ["bytes that are no text", ["--raw"], { base64: 5 }, "USAGE"],

@@ -76,12 +76,17 @@ describe("a licensed call", () => {
     expect(host.server.services[0]!.authorization.runsLeft).toBe(1000);
   });
 
-  test("beyond the licensed runs is refused", async () => {
+  test("beyond the licensed runs is refused, and the log says so once", async () => {
     const host = await useServer([{ ...identityService, limits: { runs: 2 } }]);
     const client = useClient(host);
     await client.infer("identity", bytes(1));
     await client.infer("identity", bytes(2));
-    await expect(client.infer("identity", bytes(3))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
+    for (let call = 0; call < 3; call++) {
+      await expect(client.infer("identity", bytes(3))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
+    }
+    expect(host.log.filter(({ level }) => level === "warn")).toMatchObject([
+      { service: "identity", err: { code: "LICENSE_RUNS_EXHAUSTED" } },
+    ]);
   });
 
   test("that crashes its service is charged, and leaves other services alone", async () => {
@@ -116,7 +121,7 @@ describe("a licensed call", () => {
 describe("second authorization", () => {
   const libraryOf = (host: ServingHost) => join(host.data.licenseDir, "files", "identity", "libsignet_identity.so");
 
-  test("stops a service whose library was changed while it serves", async () => {
+  test("stops a service whose library was changed while it serves, and logs which file it was", async () => {
     const host = await useServer([identityService, faultyService]);
     const client = useClient(host);
     await client.infer("identity", bytes(1));
@@ -124,6 +129,11 @@ describe("second authorization", () => {
     await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
     await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
     expect(host.server.services[0]!.runner.state).toBe("refused");
+    const file = expect.stringContaining(libraryOf(host));
+    expect(host.log.filter(({ level }) => level === "error")).toMatchObject([
+      { service: "identity", err: { code: "LIBRARY_CHANGED", message: file } },
+    ]);
+    expect(host.log).toContainEqual(expect.objectContaining({ state: "refused", reason: "LIBRARY_CHANGED" }));
     await client.infer("faulty", faulty("ok"));
   });
 

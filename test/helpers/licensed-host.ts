@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { onTestFinished } from "vitest";
 import { type DataDirectory, dataDirectory, parseConfig } from "../../src/config/index.ts";
 import { addTrustRoot, createHostKey, createHostRequest, openHostKey, readMachine } from "../../src/license/index.ts";
@@ -106,6 +107,8 @@ export interface ServingHost extends LicensedHost {
   readonly server: RunningServer;
   /** A client's token for every service. */
   readonly token: string;
+  /** The server's log, parsed. */
+  readonly log: readonly Record<string, unknown>[];
 }
 
 /** A licensed host with its server running in this process on a free port; both end with the test. */
@@ -133,16 +136,23 @@ export async function startLicensedServer(
       services: "all",
       expires: null,
     });
+    const log: Record<string, unknown>[] = [];
+    const destination = new Writable({
+      write(line, _, done) {
+        log.push(JSON.parse(String(line)));
+        done();
+      },
+    });
     const server = await startServer({
       data: host.data,
       config: parseConfig({ listen: "127.0.0.1:0", ...config }, "test"),
-      log: createLog({ level: (process.env.SIGNET_TEST_LOG as "info") ?? "silent", format: "json" }),
+      log: createLog({ level: "info", format: "json", destination }),
     });
     const end = async () => {
       await server.stop();
       host.remove();
     };
-    return { ...host, server, token: token.reveal(), end };
+    return { ...host, server, token: token.reveal(), log, end };
   } catch (error) {
     host.remove();
     throw error;

@@ -69,6 +69,12 @@ function quoted(arg: string): string {
   return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg}'`;
 }
 
+/** Sets a variable for the commands that follow, and shows the line that does the same in your shell. */
+function exportVariable(name: string, value: string): void {
+  environment[name] = value;
+  console.log(`\u001b[36m$ export ${name}=${value.replace(`${root}/`, "$PWD/")}\u001b[0m`);
+}
+
 let server: ChildProcess | undefined;
 
 /** Starts the server in the background and resolves with its address once it serves. */
@@ -123,6 +129,7 @@ const vendor = join(place, "vendor");
 run("signet-license", ["vendor", "init", "--name", "ACME Vision", "--out", vendor, "--passphrase-file", passphrase]);
 
 title("2. The operator asks for a license for this very host");
+exportVariable("SIGNET_DATA", environment.SIGNET_DATA);
 run("signet", ["host", "request", "--out", join(place, "host.req")]);
 
 title("3. The vendor issues it: services, files, limits, bound to that host");
@@ -143,7 +150,7 @@ const address = await serve();
 
 title("6. A client reads text from pictures");
 const { stdout } = run("signet", ["access", "add", "--name", "quickstart", "--role", "client", "--json"]);
-environment.SIGNET_TOKEN = JSON.parse(stdout).token;
+exportVariable("SIGNET_TOKEN", JSON.parse(stdout).token);
 const infer = (names: string[]) => [
   ...["infer", "text-recognizer", ...names.map((name) => join(samples, name))],
   ...["--server", address],
@@ -168,4 +175,13 @@ await stopServer();
 run("signet", ["serve"], { code: "LIBRARY_DIGEST_MISMATCH" });
 
 title("Done");
-console.log("Everything this made lies in .quickstart/; README.md says how to do each step by hand.");
+console.log(
+  "Everything this made lies in .quickstart/; README.md says how to do each step by hand. To go on from here:",
+);
+for (const [name, value] of Object.entries({
+  SIGNET_DATA: environment.SIGNET_DATA,
+  SIGNET_TOKEN: environment.SIGNET_TOKEN!,
+}))
+  exportVariable(name, value);
+for (const line of ["license install .quickstart/bundle", "serve"])
+  console.log(`\u001b[36m$ bin/signet ${line}\u001b[0m`);

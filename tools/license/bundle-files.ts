@@ -4,7 +4,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { SignetError } from "../../src/errors.ts";
+import { fileError, SignetError } from "../../src/errors.ts";
 import { type FileRole, type LicensedFile, label } from "../../src/license/index.ts";
 import { loadOrder, readElf } from "../../src/plugin/index.ts";
 import type { DescribedService } from "./service-description.ts";
@@ -95,9 +95,7 @@ async function copyFile(role: FileRole, source: string, directory: string): Prom
     }
     await pipeline(createReadStream(source), measure, createWriteStream(path, { flags: "wx", mode: 0o600 }));
   } catch (error) {
-    if (error instanceof SignetError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new SignetError("FILE_UNREADABLE", `${source}: the ${role}: ${reason}`, { cause: error });
+    throw fileError(source, error);
   }
   return { role, path, name, size, md5: md5.digest("hex"), sha256: sha256.digest("hex") };
 }

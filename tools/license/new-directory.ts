@@ -1,6 +1,6 @@
 import { lstat, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { SignetError } from "../../src/errors.ts";
+import { fileError, SignetError } from "../../src/errors.ts";
 
 /**
  * Makes a directory (mode 0700) that appears under its name only when `fill` has finished: it is filled beside it and
@@ -30,8 +30,7 @@ async function createDraft(target: string, path: string): Promise<string> {
     await mkdir(dirname(target), { recursive: true });
     return await mkdtemp(join(dirname(target), `.${basename(target)}.`));
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new SignetError("FILE_UNREADABLE", `${path}: could not be created (${reason})`, { cause: error });
+    throw fileError(path, error);
   }
 }
 

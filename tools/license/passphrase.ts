@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { SignetError } from "../../src/errors.ts";
+import { fileError, SignetError } from "../../src/errors.ts";
 
 const CTRL_C = "\u0003";
 const CTRL_D = "\u0004";
@@ -21,7 +21,7 @@ async function findPassphrase({ file, twice }: { file?: string | undefined; twic
     try {
       return (await readFile(file, "utf8")).split(/\r?\n/, 1)[0]!;
     } catch (error) {
-      throw new SignetError("FILE_UNREADABLE", `${file}: the passphrase file cannot be read`, { cause: error });
+      throw fileError(file, error);
     }
   }
   const fromEnvironment = process.env.SIGNET_PASSPHRASE;

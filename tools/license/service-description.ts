@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
@@ -13,10 +12,11 @@ import {
   label,
   licenseKinds,
   pluginConfigSchema,
+  readSmallFile,
 } from "../../src/license/index.ts";
 import { durationSchema } from "./duration.ts";
 
-const MAX_DESCRIPTION_BYTES = 1024 * 1024;
+const MAX_TEXT_BYTES = 1024 * 1024;
 const DAY_MS = 24 * 3600 * 1000;
 const CLOCK_DIFFERENCE_MS = 3600 * 1000;
 
@@ -110,7 +110,7 @@ export interface ServiceDescription {
  * @throws SignetError VENDOR_DESCRIPTION_INVALID with file, line and key; FILE_UNREADABLE
  */
 export async function loadServiceDescription(file: string, now: Date): Promise<ServiceDescription> {
-  const text = await readText(file, MAX_DESCRIPTION_BYTES);
+  const text = await readText(file);
   const parsed = parseDescription(text, file);
   const folder = dirname(resolve(file));
   const { validDays } = parsed.license;
@@ -165,7 +165,7 @@ async function resolveService(described: Parsed["services"][number], folder: str
   const absolute = (relative: string) => resolve(folder, relative);
   const parameters: Record<string, string> = {};
   for (const [key, value] of Object.entries(described.parameters)) {
-    parameters[key] = typeof value === "string" ? value : await readText(absolute(value.file), MAX_DESCRIPTION_BYTES);
+    parameters[key] = typeof value === "string" ? value : await readText(absolute(value.file));
   }
   return {
     ...rest,
@@ -184,13 +184,13 @@ async function resolveService(described: Parsed["services"][number], folder: str
   };
 }
 
-async function readText(file: string, maxBytes: number): Promise<string> {
-  const bytes = await readFile(file).catch((error) => {
-    throw new SignetError("FILE_UNREADABLE", `${file}: cannot be read`, { cause: error });
+async function readText(file: string): Promise<string> {
+  const bytes = await readSmallFile(file, {
+    maxBytes: MAX_TEXT_BYTES,
+    missing: "FILE_UNREADABLE",
+    tooLarge: "VENDOR_DESCRIPTION_INVALID",
+    what: "a text",
   });
-  if (bytes.length > maxBytes) {
-    throw new SignetError("VENDOR_DESCRIPTION_INVALID", `${file}: larger than ${maxBytes} bytes`);
-  }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

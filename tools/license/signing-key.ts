@@ -2,7 +2,7 @@ import { createCipheriv, createPrivateKey, type KeyObject, pbkdf2, randomBytes }
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import forge from "node-forge";
-import { SignetError } from "../../src/errors.ts";
+import { fileError, SignetError } from "../../src/errors.ts";
 
 /** OWASP's figure for PBKDF2 with HMAC-SHA256. Node's own PKCS#8 export has 2048 rounds and no option for more. */
 const PBKDF2_ROUNDS = 600_000;
@@ -49,7 +49,7 @@ export async function openSigningKey(path: string, passphrase: string): Promise<
   try {
     pem = await readFile(path);
   } catch (error) {
-    throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: cannot be read`, { cause: error });
+    throw fileError(path, error, "VENDOR_KEY_UNREADABLE");
   }
   if (pem.length > MAX_KEY_FILE_BYTES) throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: is not a key file`);
   // A key without a passphrase would open as well; using it would teach the vendor that this is fine.

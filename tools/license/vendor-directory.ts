@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
-import { SignetError } from "../../src/errors.ts";
+import { fileError, SignetError } from "../../src/errors.ts";
 import { createFile, keyIdOf, replaceFile, weaknessOfKey } from "../../src/license/index.ts";
 import { createIssuerCertificate, createRootCertificate, type KeyPair } from "./certificates.ts";
 import { commandSigner } from "./external-signer.ts";
@@ -173,7 +173,7 @@ async function createKeys(algorithm: IssuerAlgorithm): Promise<KeyPair> {
 async function read(directory: string, file: string): Promise<Buffer> {
   const path = join(directory, file);
   return await readFile(path).catch((error) => {
-    throw new SignetError("FILE_UNREADABLE", `${path}: expected a file of \`vendor init\``, { cause: error });
+    throw fileError(path, error);
   });
 }
 

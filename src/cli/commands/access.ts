@@ -3,8 +3,9 @@ import type { AuditDetail } from "../../audit/index.ts";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
-import { type DataFormat, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
+import { formatTable } from "../text-layout.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;

@@ -2,7 +2,8 @@ import { Command, InvalidArgumentError } from "commander";
 import type { AuditRecord } from "../../audit/index.ts";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
-import { type DataFormat, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatTable } from "../text-layout.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;

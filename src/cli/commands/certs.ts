@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import type { WrittenPair } from "../../certs/index.ts";
 import { dataDirectory } from "../../config/index.ts";
-import { type DataFormat, formatFields, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatFields } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {

@@ -11,10 +11,11 @@ import {
   type ServerConfig,
   verifyLaunch,
 } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { fileError } from "../../errors.ts";
 import type { LedgerState } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 
 interface CheckOptions extends DataFormat {
   readonly data?: string;
@@ -126,10 +127,8 @@ async function verifyWritable(directory: string): Promise<void> {
   try {
     await access(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    if (reason === "ENOENT" && dirname(directory) !== directory) return verifyWritable(dirname(directory));
-    throw new SignetError("FILE_UNREADABLE", `${directory}: expected to be able to write there (${reason})`, {
-      cause: error,
-    });
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (isMissing && dirname(directory) !== directory) return verifyWritable(dirname(directory));
+    throw fileError(directory, error);
   }
 }

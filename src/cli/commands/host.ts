@@ -3,7 +3,8 @@ import { Command } from "commander";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead, Machine } from "../../license/index.ts";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
@@ -82,18 +83,21 @@ async function request(options: RequestOptions): Promise<void> {
       formatComponents(made.components),
     ].join("\n\n"),
   );
-  if (isNew) say(`This host's new private key is ${data.hostDir}/host.key; back it up, licenses hang on it.`);
+  if (isNew) {
+    say(`NEW KEY: ${data.hostDir}/host.key was made just now; back it up, licenses hang on it.`);
+    say(`If this host has a license already, ${data.root} is not its data directory: name it (--data, SIGNET_DATA).`);
+  }
   if (made.weak) sayWeak();
   sayUnreadable(machine.unreadable);
   say(`Send ${options.out} to your vendor; it holds no secret. Read them the host key id by phone if it matters.`);
 }
 
 async function show(options: GlobalOptions): Promise<void> {
-  const { crossCheckMachine, enroll, openHostKey } = await import("../../license/index.ts");
+  const { crossCheckMachine, enroll } = await import("../../license/index.ts");
   const { describeGpus, readGpus } = await import("../../engine/index.ts");
-  const { readHostMachine } = await import("../../service/index.ts");
+  const { openOwnHostKey, readHostMachine } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
-  const hostKey = await openHostKey(data.hostDir).catch(absentAs("HOST_KEY_MISSING", undefined));
+  const hostKey = await openOwnHostKey(data).catch(absentAs("HOST_KEY_MISSING", undefined));
   const machine = await readHostMachine();
   const gpus = await readGpus();
   const licenseMatch = await matchInstalledLicense(data, machine);
@@ -153,11 +157,12 @@ async function verifyAbsent(path: string): Promise<void> {
   if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: is already there`);
 }
 
-async function openOrCreateKey({ hostDir }: DataDirectory): Promise<{ hostKey: HostKey; isNew: boolean }> {
-  const { createHostKey, openHostKey } = await import("../../license/index.ts");
-  const present = await openHostKey(hostDir).catch(absentAs("HOST_KEY_MISSING", undefined));
+async function openOrCreateKey(data: DataDirectory): Promise<{ hostKey: HostKey; isNew: boolean }> {
+  const { createHostKey } = await import("../../license/index.ts");
+  const { openOwnHostKey } = await import("../../service/index.ts");
+  const present = await openOwnHostKey(data).catch(absentAs("HOST_KEY_MISSING", undefined));
   if (present !== undefined) return { hostKey: present, isNew: false };
-  return { hostKey: await createHostKey(hostDir), isNew: true };
+  return { hostKey: await createHostKey(data.hostDir), isNew: true };
 }
 
 /**

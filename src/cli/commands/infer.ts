@@ -1,9 +1,10 @@
+import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
 import type { Reading } from "../../../clients/processing/index.ts";
-import { SignetError } from "../../errors.ts";
+import { fileError, SignetError } from "../../errors.ts";
 import type { InferenceClient } from "../../grpc/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 
@@ -18,6 +19,9 @@ interface InferOptions extends DataFormat {
   readonly raw?: boolean;
 }
 
+/** No header could carry a longer one. */
+const MAX_TOKEN_BYTES = 8 * 1024;
+
 /** What was read from one picture. */
 interface Answer extends Reading {
   readonly file: string;
@@ -31,7 +35,7 @@ export function inferCommand(): Command {
     .argument("<service>", "the service's name")
     .argument("<file...>", "pictures (PNG, JPEG, WebP, GIF, TIFF); with --raw, one JSON file, - for standard input")
     .option("--raw", "send the tensors of a JSON file and print those that come back")
-    .option("--server <address>", "the server's gRPC address", "127.0.0.1:8001")
+    .option("--server <address>", "the server's gRPC address; port 8001 if left out", "127.0.0.1:8001")
     .option(
       "--token <token>",
       "the access token; better in $SIGNET_TOKEN or --token-file, where other users cannot see it",
@@ -155,15 +159,26 @@ async function inputsFrom(json: string, source: string) {
 }
 
 async function tokenFrom({ token, tokenFile }: InferOptions): Promise<string | undefined> {
-  if (tokenFile !== undefined) return (await readText(tokenFile, tokenFile)).trim();
-  return token ?? process.env.SIGNET_TOKEN;
+  if (tokenFile === undefined) return token ?? process.env.SIGNET_TOKEN;
+  let found: string;
+  try {
+    // As a stream, because `--token-file <(command)` is a pipe; and no further than a token can be long.
+    found = (await text(createReadStream(tokenFile, { end: MAX_TOKEN_BYTES }))).trim();
+  } catch (error) {
+    throw fileError(tokenFile, error);
+  }
+  // What was found is not quoted: it may be another secret.
+  if (found.length > MAX_TOKEN_BYTES || !/^[\x21-\x7e]+$/.test(found)) {
+    throw new SignetError("USAGE", `${tokenFile}: expected a token, found something else`);
+  }
+  return found;
 }
 
 async function readText(file: string, source: string): Promise<string> {
   try {
     return file === "-" ? await text(process.stdin) : await readFile(file, "utf8");
   } catch (error) {
-    throw new SignetError("FILE_UNREADABLE", `${source}: ${(error as NodeJS.ErrnoException).code}`, { cause: error });
+    throw fileError(source, error);
   }
 }
 

@@ -3,8 +3,9 @@ import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
-import { type DataFormat, formatError, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, formatError, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { Finding } from "../../engine/index.ts";
-import { type DataFormat, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
+import { formatTable } from "../text-layout.ts";
 
 interface CheckOptions extends DataFormat {
   readonly dependency?: string[];

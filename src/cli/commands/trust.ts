@@ -2,8 +2,9 @@ import { Command } from "commander";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { TrustRoot } from "../../license/index.ts";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../output.ts";
+import { type DataFormat, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
+import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 import { revocationsCommand } from "./revocations.ts";
 

@@ -1,0 +1,46 @@
+import { PassThrough } from "node:stream";
+import { finished } from "node:stream/promises";
+import { expect, test } from "vitest";
+import { forwardLines } from "./plugin-output.ts";
+
+/** Writes text as a plugin would and returns the lines that get through; `nowMs` stands still unless set. */
+async function forward(chunks: readonly (string | { atMs: number })[]): Promise<string[]> {
+  const stream = new PassThrough();
+  const lines: string[] = [];
+  let now = 0;
+  forwardLines(
+    stream,
+    (line) => lines.push(line),
+    () => now,
+  );
+  for (const chunk of chunks) {
+    if (typeof chunk === "string") {
+      stream.write(chunk);
+      await new Promise((resolve) => setImmediate(resolve));
+    } else now = chunk.atMs;
+  }
+  stream.end();
+  await finished(stream);
+  return lines;
+}
+
+test("lines are cut where they end, whatever chunks they come in", async () => {
+  expect(await forward(["one\ntw", "o\n\nthree"])).toEqual(["one", "two", "three"]);
+});
+
+test("a line without end does not gather in memory", async () => {
+  const lines = await forward(Array.from({ length: 50 }, () => "x".repeat(1_000)));
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(2_000);
+  expect(lines.length).toBeGreaterThan(10);
+});
+
+test("of a flood the first lines get through, and how many followed", async () => {
+  const lines = await forward(["line\n".repeat(5_000)]);
+  expect(lines).toHaveLength(101);
+  expect(lines.at(-1)).toBe("(4900 more lines within a second were left out)");
+});
+
+test("after a flood has ended lines get through again", async () => {
+  const lines = await forward(["line\n".repeat(200), { atMs: 1_500 }, "later\n"]);
+  expect(lines.slice(-2)).toEqual(["(100 more lines within a second were left out)", "later"]);
+});

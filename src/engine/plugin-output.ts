@@ -1,0 +1,49 @@
+import type { Readable } from "node:stream";
+
+/** What one line of the log takes of a plugin's line. */
+const MAX_LINE_CHARACTERS = 2_000;
+/** A plugin that says more is chattering or hostile; the log's disk is not its to fill. */
+const MAX_LINES_PER_SECOND = 100;
+
+/**
+ * Cuts what a plugin writes into lines, bounded in length and number. A line without end is cut too, so that it
+ * cannot fill the memory; of lines beyond the limit only their number is passed on.
+ */
+export function forwardLines(
+  readable: Readable,
+  onLine: (line: string) => void,
+  nowMs: () => number = () => performance.now(),
+): void {
+  let rest = "";
+  let secondEndsMs = 0;
+  let linesThisSecond = 0;
+  let dropped = 0;
+  const pass = (line: string) => {
+    if (line === "") return;
+    if (nowMs() >= secondEndsMs) {
+      reportDropped();
+      secondEndsMs = nowMs() + 1000;
+      linesThisSecond = 0;
+    }
+    linesThisSecond++;
+    if (linesThisSecond > MAX_LINES_PER_SECOND) dropped++;
+    else onLine(line.slice(0, MAX_LINE_CHARACTERS));
+  };
+  const reportDropped = () => {
+    if (dropped > 0) onLine(`(${dropped} more lines within a second were left out)`);
+    dropped = 0;
+  };
+  readable.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    if (rest.length > MAX_LINE_CHARACTERS) {
+      lines.push(rest);
+      rest = "";
+    }
+    for (const line of lines) pass(line);
+  });
+  readable.on("end", () => {
+    pass(rest);
+    reportDropped();
+  });
+}

@@ -1,0 +1,143 @@
+import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { SignetError } from "../errors.ts";
+import { createVendor } from "../license/vendor.fixture.ts";
+import { InferenceClient } from "./client.ts";
+import { parseServerAddress } from "./connection.ts";
+
+const { root } = createVendor("rsa");
+const pair = { cert: root.certificate.toString(), key: root.key.export({ format: "pem", type: "pkcs8" }) };
+
+async function useServer(server: Server | Http2Server): Promise<string> {
+  server.listen(0, "127.0.0.1");
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => sockets.add(socket));
+  onTestFinished(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  await once(server, "listening");
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function useCa(text: string = pair.cert): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "signet-ca-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  writeFileSync(join(directory, "ca.pem"), text);
+  return join(directory, "ca.pem");
+}
+
+async function callAt(server: string, caFile?: string, timeoutMs = 30_000): Promise<SignetError> {
+  const client = new InferenceClient({ server, caFile, timeoutMs });
+  onTestFinished(() => client.close());
+  return client.modelMetadata("x").then(
+    () => Promise.reject(new Error("the call succeeded")),
+    (error) => error,
+  );
+}
+
+describe("a server's address", () => {
+  test.each([
+    ["localhost:9", "localhost:9"],
+    ["gpu-1.example.com", "gpu-1.example.com:8001"],
+    ["127.0.0.1", "127.0.0.1:8001"],
+    ["::1", "[::1]:8001"],
+    ["[::1]", "[::1]:8001"],
+    ["[::1]:65535", "[::1]:65535"],
+  ])("%s is called at %s", (text, address) => {
+    expect(parseServerAddress(text)).toBe(address);
+  });
+
+  test.each([
+    "",
+    " ",
+    "a b:1",
+    "http://127.0.0.1:8001",
+    "dns:///x",
+    "x:0",
+    "x:65536",
+    "x:",
+    ":1",
+    "[x]:1",
+    "a\nb",
+    "x/y",
+  ])("%j is none", (text) => {
+    expect(() => new InferenceClient({ server: text, timeoutMs: 1 })).toThrow(
+      expect.objectContaining({ code: "USAGE" }),
+    );
+  });
+});
+
+describe("a call that no server answers says so without gRPC's words:", () => {
+  function expectWords(error: SignetError, words: RegExp): void {
+    expect(error).toBeInstanceOf(SignetError);
+    expect(error.code).toBe("UNREACHABLE");
+    expect(error.message).toMatch(words);
+    expect(error.message).not.toMatch(/Error:|Last error|\n|LB pick/);
+  }
+
+  test("nothing listens", async () => {
+    const server = createServer();
+    const address = await useServer(server);
+    await new Promise((resolve) => server.close(resolve));
+    expectWords(await callAt(address), /nothing listens/);
+  });
+
+  test("a name that nobody knows", async () => {
+    expectWords(await callAt("nobody.invalid:1"), /name/);
+  });
+
+  test("a web server", async () => {
+    expectWords(await callAt(await useServer(createHttpServer((_, answer) => answer.end()))), /not a Signet server/);
+  });
+
+  test.each([
+    [404, /not a Signet server/],
+    [503, /proxy/],
+  ])("a web server with HTTP/2 that answers %i", async (status, words) => {
+    const server = createHttp2Server((_, answer) => {
+      answer.statusCode = status;
+      answer.end();
+    });
+    expectWords(await callAt(await useServer(server)), words);
+  });
+
+  test("a server without TLS that is called with it", async () => {
+    const address = await useServer(createHttp2Server());
+    expectWords(await callAt(address, await useCa()), /does not speak TLS/);
+  });
+
+  test("a server with TLS that is called without it", async () => {
+    expectWords(await callAt(await useServer(createTlsServer(pair))), /TLS/);
+  });
+
+  test("a server whose certificate another CA signed", async () => {
+    const address = await useServer(createTlsServer({ ...pair, ALPNProtocols: ["h2"] }));
+    expectWords(await callAt(address, await useCa(createVendor().root.certificate.toString())), /certificate/);
+  });
+
+  test("a port that never says a word", async () => {
+    expectWords(await callAt(await useServer(createServer()), undefined, 200), /nothing answers/);
+  });
+});
+
+test("a server that takes the call and then too long is not called unreachable", async () => {
+  const error = await callAt(await useServer(createHttp2Server(() => undefined)), undefined, 1000);
+  expect(error.code).toBe("DEADLINE_EXCEEDED");
+  expect(error.message).toMatch(/no answer within 1 s/);
+});
+
+test("a CA file without a certificate is refused, not taken for an empty list", async () => {
+  const caFile = await useCa("no certificate\n");
+  expect(() => new InferenceClient({ server: "127.0.0.1:1", caFile, timeoutMs: 1 })).toThrow(
+    expect.objectContaining({ code: "USAGE" }),
+  );
+});
