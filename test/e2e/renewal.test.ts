@@ -152,7 +152,7 @@ describe("a license that is renewed while the server runs", () => {
     await host.renew([identityService]);
     server.kill("SIGHUP");
     expect(await server.logged("the installed license is in force")).toMatchObject({ sequence: 2, started: [] });
-    expect(readServingState(host.data)).toMatchObject({ sequence: 2 });
+    await expect.poll(() => readServingState(host.data)?.sequence).toBe(2);
     server.kill("SIGTERM");
     expect(await server.exit()).toBe(0);
     expect(readServingState(host.data)).toBeNull();
@@ -170,6 +170,25 @@ describe("a license that is refused while the server runs", () => {
     await host.renew([identityService]);
     await host.server.checkLicense();
     expect(readServingState(host.data)).toMatchObject({ refused: null });
+  });
+
+  test("still has its files when the next one is installed, and no call fails until that takes over", async () => {
+    const host = await useServer([limited({ concurrency: 2 })]);
+    const client = useClient(host);
+    rmSync(join(host.data.homesDir, "identity"), { recursive: true });
+    writeFileSync(join(host.data.homesDir, "identity"), "");
+    const withModel = limited({ concurrency: 3 }, { models: [host.data.accessFile] });
+    await host.renew([withModel]);
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(1));
+    await host.renew([withModel]);
+    await client.infer("identity", bytes(2));
+    rmSync(join(host.data.homesDir, "identity"));
+    await host.renew([withModel]);
+    await client.infer("identity", bytes(3));
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(4));
+    expect(readServingState(host.data)).toMatchObject({ sequence: 4, refused: null });
   });
 
   test("because it is older than the one in force does not take over, however it got there", async () => {
