@@ -194,6 +194,27 @@ describe("finds", () => {
     expect(find("libraries/identity/libsignet_identity.so")?.found).toMatch(/LIBRARY_NOT_REGULAR/);
   });
 
+  test("pipes in the place of files, without waiting on any", async () => {
+    const host = await useLicensed();
+    const { data } = host;
+    const licensed = [join(data.licenseDir, "license.lic"), join(data.ledgerDir, "journal.jsonl")];
+    const names = [data.configFile, data.accessFile, join(data.root, "serving.json"), join(data.hostDir, "host.key")];
+    for (const path of [...licensed, ...names]) {
+      rmSync(path, { force: true });
+      execFileSync("mkfifo", ["-m", "600", path]);
+    }
+    const { exit, problems } = examine(host);
+    expect(exit).toBe(1);
+    expect(problems).toEqual(
+      expect.arrayContaining([
+        "license/authorization",
+        "access/tokens",
+        "network/configuration",
+        "files/kinds of files",
+      ]),
+    );
+  });
+
   test("tokens that have expired", async () => {
     const host = await useLicensed();
     const file = JSON.parse(readFileSync(host.data.accessFile, "utf8"));
