@@ -73,7 +73,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const { first } = installed;
   const { ledger } = first;
   reportAuthorization(log, first);
-  recordAuthorization(audit, first);
+  recordAuthorization(audit, "license.authorized", first);
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
@@ -168,10 +168,12 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       reminders.check(renewal.inForce.authorized.license);
       await showLicense();
     },
-    onRenewed: (renewed) => recordAuthorization(audit, renewed),
+    onRenewed: (renewed) => recordAuthorization(audit, "license.renewed", renewed),
     onRefused: (error) => recordRefusal(audit, error),
   });
-  const reminders = new LicenseReminders(ledger, log);
+  const reminders = new LicenseReminders(ledger, log, ({ licenseId }, message) => {
+    audit.record({ event: "license.warning", detail: { licenseId, message } });
+  });
   const reminding = setInterval(() => reminders.check(renewal.inForce.authorized.license), REMIND_MS);
   reminding.unref();
   reminders.check(first.authorized.license);
