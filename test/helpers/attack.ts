@@ -5,7 +5,7 @@ export interface AttackEnd {
   /** In a few words, such as "refused before a port opened". */
   readonly outcome: string;
   /** The stable code that was seen: Signet's, or the kernel's name of the error. Left out where there is none. */
-  readonly code?: string;
+  readonly code?: string | undefined;
 }
 
 export interface AttackRecord extends Partial<AttackEnd> {
