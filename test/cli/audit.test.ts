@@ -116,6 +116,7 @@ describe("signet certs", () => {
     );
     expect(host.signet("access", "add", "--name", "again", ...flags)).toMatchObject({ exit: 2 });
 
+    expect(eventsOf(host, "--event", "tls.issued")).toHaveLength(2);
     const before = readFileSync(join(host.data.tlsDir, "server.crt"), "utf8");
     const renewed = JSON.parse(host.signet("certs", "server", "--json").out);
     expect(renewed.names).toBe("DNS:inference.example.com, IP Address:192.0.2.7");
