@@ -1,9 +1,6 @@
 import { type Ledger, type License, warningsOf } from "../license/index.ts";
 import type { Log } from "../telemetry/index.ts";
 
-/** How often a server looks whether there is something to be warned of. */
-export const REMIND_MS = 5000;
-
 /** Writes each warning of a license into the log once, and hands it on, when it is first true. A renewed license starts anew. */
 export class LicenseReminders {
   readonly #ledger: Ledger;
