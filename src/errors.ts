@@ -284,7 +284,7 @@ export const errorCatalogue = {
   LIBRARY_CHANGED: {
     ...refused,
     meaning: "A library or model file was changed while its service was running; the service is stopped.",
-    next: "Install the bundle again and restart; find out who changed the file.",
+    next: "Install the bundle again; find out who changed the file.",
   },
   LIBRARY_DEPENDENCY_UNCOVERED: {
     ...refused,

@@ -12,21 +12,16 @@ import {
   type FirstAuthorization,
   Inference,
   type InstalledAuthorization,
-  LicenseReminders,
-  LicenseRenewal,
-  LicenseWatch,
+  LicenseUpkeep,
   openAccess,
   openHostAudit,
   openHostLedger,
-  REMIND_MS,
   recordAuthorization,
   recordRefusal,
   recordServiceEvent,
   recordStart,
-  removeServingState,
   SecondAuthorization,
   type Service,
-  writeServingState,
 } from "./service/index.ts";
 import { type Log, openRunLog } from "./telemetry/index.ts";
 
@@ -73,7 +68,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const { first } = installed;
   const { ledger } = first;
   reportAuthorization(log, first);
-  recordAuthorization(audit, first);
+  recordAuthorization(audit, "license.authorized", first);
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
@@ -160,41 +155,32 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   log.info({ address, tls: listen.tls !== null, services: services.map(({ conf }) => conf.name) }, "serving");
 
   const listener = grpc;
-  const renewal = new LicenseRenewal(installed, {
+  const upkeep = new LicenseUpkeep(installed, {
     ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
     onChange: async (removed) => {
       for (const name of removed) listener.forgetService(name);
       showHealth();
-      reminders.check(renewal.inForce.authorized.license);
-      await showLicense();
     },
-    onRenewed: (renewed) => recordAuthorization(audit, renewed),
+    onRenewed: (renewed) => recordAuthorization(audit, "license.renewed", renewed),
     onRefused: (error) => recordRefusal(audit, error),
+    onWarning: ({ licenseId }, message) => {
+      audit.record({ event: "license.warning", detail: { licenseId, message } });
+    },
   });
-  const reminders = new LicenseReminders(ledger, log);
-  const reminding = setInterval(() => reminders.check(renewal.inForce.authorized.license), REMIND_MS);
-  reminding.unref();
-  reminders.check(first.authorized.license);
-  const showLicense = () =>
-    writeServingState(data, renewal.state).catch((error) => log.warn({ err: error }, "the license's state"));
-  await showLicense();
-  const watch = new LicenseWatch(data, () => void renewal.check());
+  await upkeep.start();
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
     isStopping = true;
-    watch.close();
-    clearInterval(reminding);
     showHealth();
     log.info({ drainMs: config.drainMs }, "stopping: finishing what runs");
     const closing = listener.startClosing();
     await Promise.all([
-      renewal.stop(config.drainMs),
+      upkeep.stop(config.drainMs),
       ...inference.services.map(({ runner }) => runner.stop(config.drainMs)),
     ]);
     await listener.close(closing);
     audit.record({ event: "server.stopped" });
-    removeServingState(data);
     await release();
     log.info("stopped");
   }
@@ -210,15 +196,13 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     stopNow: async () => {
       log.warn("stopping now");
       listener.abort();
-      watch.close();
-      clearInterval(reminding);
-      renewal.kill();
+      upkeep.kill();
       for (const { runner } of inference.services) runner.kill();
       await (stopping ?? release());
     },
     reopenLogs: () => runLog.reopen(),
     reloadCertificates: () => listener.reloadCertificates(),
-    checkLicense: () => renewal.check(),
+    checkLicense: () => upkeep.check(),
   };
 }
 

@@ -27,6 +27,7 @@ export const auditEvents = [
   "trust.removed",
   "revocations.added",
   "revocations.added",
+  "tls.issued",
   "tls.reloaded",
   // Calls
   "call.refused",

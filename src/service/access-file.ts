@@ -151,7 +151,10 @@ export function readTokens(file: string): TokenRecord[] {
   let text: string;
   try {
     // Whoever can write this file can give themselves every right.
-    const mode = statSync(file).mode & 0o777;
+    const stats = statSync(file);
+    // Reading a pipe would wait for ever.
+    if (!stats.isFile()) throw new SignetError("CONFIG_INVALID", `${file}: expected a regular file`);
+    const mode = stats.mode & 0o777;
     if ((mode & 0o077) !== 0) {
       throw new SignetError("CONFIG_INVALID", `${file}: expected permissions 600, found ${mode.toString(8)}`);
     }

@@ -26,13 +26,11 @@ export { Inference, type InferenceCall, type InferenceResult, type Service } fro
 export { type InstalledBundle, installBundle } from "./install-bundle.ts";
 export { authorizeInstalled, type InstalledAuthorization } from "./installed-authorization.ts";
 export { readInstalledLicense } from "./installed-license.ts";
-export { LicenseReminders, REMIND_MS } from "./license-reminders.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
-export { LicenseWatch } from "./license-watch.ts";
+export { LicenseUpkeep } from "./license-upkeep.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
-export { LicenseRenewal } from "./renewal.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
-export { readServingState, removeServingState, type ServingState, writeServingState } from "./serving-state.ts";
+export { readServingState, type ServingState } from "./serving-state.ts";

@@ -17,6 +17,7 @@ import { authorizeFirst, type FirstAuthorization, type LedgerFacts } from "./fir
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
 import { replaceDirectory } from "./replace-directory.ts";
+import { readServingState } from "./serving-state.ts";
 
 const STAGED_PREFIX = "license.new-";
 
@@ -44,13 +45,24 @@ export async function installBundle(data: DataDirectory, bundle: string): Promis
       // A host that has a license has a ledger: from here on its absence is a fault, not a beginning.
       if (first.hostKey.ledgerId === undefined) (await openHostLedger(data, first.hostKey)).close();
       const previous = `${data.licenseDir}.previous`;
-      const isRenewal = await replaceDirectory(data.licenseDir, staged, previous);
+      const isRenewal = await replaceDirectory(data.licenseDir, staged, previous, await isStillInForce(data, previous));
       return { first, previous: isRenewal ? previous : null };
     } catch (error) {
       await rm(staged, { recursive: true, force: true });
       throw fileError(data.root, error);
     }
   });
+}
+
+/** Whether a running server goes on by the license that lies there, because it has not taken over the installed one. */
+async function isStillInForce(data: DataDirectory, previous: string): Promise<boolean> {
+  const serving = readServingState(data);
+  if (serving === null) return false;
+  const isServed = async (licenseDir: string) => {
+    const found = await readInstalledLicense({ ...data, licenseDir }).catch(() => undefined);
+    return found?.license.licenseId === serving.licenseId && found.license.sequence === serving.sequence;
+  };
+  return !(await isServed(data.licenseDir)) && (await isServed(previous));
 }
 
 /** One installation at a time; what an interrupted one left behind is cleared away. */

@@ -1,17 +1,16 @@
 import { type Ledger, type License, warningsOf } from "../license/index.ts";
 import type { Log } from "../telemetry/index.ts";
 
-/** How often a server looks whether there is something to be warned of. */
-export const REMIND_MS = 5000;
-
-/** Writes each warning of a license into the log once, when it is first true. A renewed license starts anew. */
+/** Writes each warning of a license into the log once, and hands it on, when it is first true. A renewed license starts anew. */
 export class LicenseReminders {
   readonly #ledger: Ledger;
   readonly #log: Log;
+  readonly #onWarning: (license: License, message: string) => void;
   #license: License | undefined;
   readonly #said = new Set<string>();
 
-  constructor(ledger: Ledger, log: Log) {
+  constructor(ledger: Ledger, log: Log, onWarning: (license: License, message: string) => void = () => undefined) {
+    this.#onWarning = onWarning;
     this.#ledger = ledger;
     this.#log = log;
   }
@@ -25,6 +24,7 @@ export class LicenseReminders {
       if (this.#said.has(key)) continue;
       this.#said.add(key);
       this.#log.warn({ licenseId, enforcement: license.enforcement }, message);
+      this.#onWarning(license, message);
     }
   }
 }

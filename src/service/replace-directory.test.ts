@@ -25,8 +25,8 @@ describe.each([
   ["that exchanges names", exchangeNames],
   ["that cannot", () => false],
 ])("on a file system %s", (_, exchange) => {
-  const replace = (root: string) =>
-    replaceDirectory(join(root, "now"), join(root, "new"), join(root, "previous"), exchange);
+  const replace = (root: string, keepPrevious = false) =>
+    replaceDirectory(join(root, "now"), join(root, "new"), join(root, "previous"), keepPrevious, exchange);
 
   test("the first directory takes the name", async () => {
     const root = useDirectories({ new: "1" });
@@ -38,6 +38,12 @@ describe.each([
     const root = useDirectories({ now: "2", new: "3", previous: "1" });
     expect(await replace(root)).toBe(true);
     expect(contentOf(root)).toEqual({ now: "3", previous: "2" });
+  });
+
+  test("the one before that is kept where it is still needed, and the one before it is not", async () => {
+    const root = useDirectories({ now: "2", new: "3", previous: "1" });
+    expect(await replace(root, true)).toBe(true);
+    expect(contentOf(root)).toEqual({ now: "3", previous: "1" });
   });
 });
 

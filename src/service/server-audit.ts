@@ -9,14 +9,17 @@ import type { FirstAuthorization, LedgerFacts } from "./first-authorization.ts";
 /** What a server tells its audit log, and in which words. */
 
 /** Says what runs and why it may. */
-export function recordAuthorization(audit: AuditLog, first: FirstAuthorization<LedgerFacts>): void {
-  const { license, time, fingerprint } = first.authorized;
+export function recordAuthorization(
+  audit: AuditLog,
+  event: "license.authorized" | "license.renewed",
+  first: FirstAuthorization<LedgerFacts>,
+): void {
+  const { license, fingerprint } = first.authorized;
   const { licenseId, sequence, vendor, customer, expires } = license;
-  audit.record({ event: "license.authorized", detail: { licenseId, sequence, vendor, customer, expires } });
+  audit.record({ event, detail: { licenseId, sequence, vendor, customer, expires } });
   if (fingerprint.changedTypes.length > 0) {
     audit.record({ event: "license.warning", detail: { changedHardware: [...fingerprint.changedTypes] } });
   }
-  if (time.phase === "grace") audit.record({ event: "license.warning", detail: { graceDaysLeft: time.daysLeft } });
   for (const { conf, files } of first.services) {
     const detail = { service: conf.name, version: conf.version, files: conf.files.length, bytes: files.bytes };
     audit.record({ event: "library.verified", detail });

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { DataDirectory } from "../config/index.ts";
@@ -41,6 +41,7 @@ export function removeServingState(data: DataDirectory): void {
 /** What the server of this host says; null where none runs, or it cannot be read. */
 export function readServingState(data: DataDirectory): ServingState | null {
   try {
+    if (!statSync(fileOf(data)).isFile()) return null; // reading a pipe would wait for ever
     const parsed = servingStateSchema.parse(JSON.parse(readFileSync(fileOf(data), "utf8")));
     const { v: _, pid, startedTicks, ...state } = parsed;
     return startedTicksOf(pid) === startedTicks ? state : null;

@@ -159,6 +159,33 @@ describe("finds", () => {
     await server.exit();
   });
 
+  test("a TLS server by its health, a certificate near its end, and a key that does not fit", async () => {
+    const host = await useLicensed();
+    const [cert, key] = [join(host.data.root, "cert.pem"), join(host.data.root, "cert.key")];
+    const issue = (days: number, keyFile: string) => {
+      const subject = ["-subj", "/CN=server", "-days", `${days}`, "-keyout", keyFile, "-out", cert];
+      execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", ...subject], { stdio: "ignore" });
+      chmodSync(keyFile, 0o600);
+    };
+    issue(90, key);
+    appendFileSync(host.data.configFile, "tls: { cert: cert.pem, key: cert.key }\n");
+    const server = useSignetServe(host.data.root);
+    await server.logged("serving");
+    const { problems, find } = examine(host);
+    expect(problems).toEqual([]);
+    expect(find("network/port")?.found).toMatch(/loopback, TLS: SERVING/);
+    expect(find("network/TLS")?.found).toMatch(/89 days left/);
+    server.kill("SIGTERM");
+    await server.exit();
+    issue(10, key);
+    expect(examine(host).find("network/TLS")).toMatchObject({
+      level: "note",
+      found: expect.stringMatching(/in 9 days/),
+    });
+    issue(10, `${key}.other.key`);
+    expect(examine(host).find("network/TLS")?.found).toMatch(/CONFIG_INVALID/);
+  });
+
   test("a configuration with a wrong key, an address that needs TLS, and one of another machine", async () => {
     const host = await useLicensed();
     writeFileSync(host.data.configFile, "lisen: 127.0.0.1:1\n");
@@ -192,6 +219,27 @@ describe("finds", () => {
     expect(find("files/kinds of files")?.found).toMatch(/libsignet_identity\.so/);
     expect(find("files/leftovers")?.found).toMatch(/access\.json\.new/);
     expect(find("libraries/identity/libsignet_identity.so")?.found).toMatch(/LIBRARY_NOT_REGULAR/);
+  });
+
+  test("pipes in the place of files, without waiting on any", async () => {
+    const host = await useLicensed();
+    const { data } = host;
+    const licensed = [join(data.licenseDir, "license.lic"), join(data.ledgerDir, "journal.jsonl")];
+    const names = [data.configFile, data.accessFile, join(data.root, "serving.json"), join(data.hostDir, "host.key")];
+    for (const path of [...licensed, ...names]) {
+      rmSync(path, { force: true });
+      execFileSync("mkfifo", ["-m", "600", path]);
+    }
+    const { exit, problems } = examine(host);
+    expect(exit).toBe(1);
+    expect(problems).toEqual(
+      expect.arrayContaining([
+        "license/authorization",
+        "access/tokens",
+        "network/configuration",
+        "files/kinds of files",
+      ]),
+    );
   });
 
   test("tokens that have expired", async () => {

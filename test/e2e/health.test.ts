@@ -55,7 +55,7 @@ describe("grpc.health.v1", () => {
   });
 
   test("does not know a name that is no service", async () => {
-    for (const name of ["nobody", "__proto__", "x".repeat(100_000)]) {
+    for (const name of ["nobody", "__proto__", "x".repeat(300)]) {
       expect(await failureOf(check(client, name))).toEqual({ status: "NOT_FOUND", code: "SERVICE_NOT_FOUND" });
     }
   });
@@ -68,7 +68,7 @@ describe("grpc.health.v1", () => {
   test("lets an unknown name be watched, but not one that no service can have", async () => {
     const { told } = useWatch(client, "nobody");
     await expect.poll(() => told).toEqual(["SERVICE_UNKNOWN"]);
-    const [error] = (await once(useWatch(client, "x".repeat(100_000)).stream, "error")) as [ServiceError];
+    const [error] = (await once(useWatch(client, "x".repeat(300)).stream, "error")) as [ServiceError];
     expect(error.metadata.get("signet-code")).toEqual(["SERVICE_NOT_FOUND"]);
   });
 

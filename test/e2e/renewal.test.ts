@@ -6,7 +6,7 @@ import { InferenceClient } from "../../src/grpc/index.ts";
 import { envelopeKinds, formatJson, openHostKey, signEnvelope } from "../../src/license/index.ts";
 import { readHostLedger, readServingState } from "../../src/service/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
-import { inferRequestBytes, useBareClient } from "../helpers/bare-client.ts";
+import { failureOf, inferRequestBytes, useBareClient } from "../helpers/bare-client.ts";
 import {
   type DescribedService,
   faultyService,
@@ -15,7 +15,7 @@ import {
   useLicensedHost,
   useServer,
 } from "../helpers/licensed-host.ts";
-import { faultyJob } from "../helpers/runner.ts";
+import { faultyJob, faultyRequest } from "../helpers/runner.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
 
 function useClient({ server, token }: ServingHost): InferenceClient {
@@ -135,6 +135,24 @@ describe("a license that is renewed while the server runs", () => {
     await expect.poll(() => old.pid, { timeout: 20_000 }).toBeUndefined();
   });
 
+  test("charges a call that waited meanwhile under the new license, where its process went on", async () => {
+    const host = await useServer([{ ...faultyService, limits: { runs: 1 } }]);
+    const client = useClient(host);
+    const { runner } = serviceOf(host, "faulty")!;
+    const leaving = new AbortController();
+    const other = useBareClient(host.server.address, host.token);
+    const running = failureOf(other.infer(faultyRequest("wait", 60_000), { signal: leaving.signal }));
+    await expect.poll(() => runner.running, { timeout: 20_000 }).toBe(1);
+    const waiting = client.infer("faulty", faultyJob("ok").inputs);
+    await expect.poll(() => runner.queued, { timeout: 20_000 }).toBe(1);
+    await host.renew([{ ...faultyService, limits: { runs: 3 } }]);
+    await host.server.checkLicense();
+    leaving.abort();
+    expect(await running).toMatchObject({ status: "CANCELLED" });
+    await waiting;
+    expect(serviceOf(host, "faulty")!.authorization.runsLeft).toBe(1);
+  });
+
   test("brings a service back that was stopped because its library was changed", async () => {
     const host = await useServer([identityService]);
     const client = useClient(host);
@@ -152,7 +170,7 @@ describe("a license that is renewed while the server runs", () => {
     await host.renew([identityService]);
     server.kill("SIGHUP");
     expect(await server.logged("the installed license is in force")).toMatchObject({ sequence: 2, started: [] });
-    expect(readServingState(host.data)).toMatchObject({ sequence: 2 });
+    await expect.poll(() => readServingState(host.data)?.sequence).toBe(2);
     server.kill("SIGTERM");
     expect(await server.exit()).toBe(0);
     expect(readServingState(host.data)).toBeNull();
@@ -170,6 +188,25 @@ describe("a license that is refused while the server runs", () => {
     await host.renew([identityService]);
     await host.server.checkLicense();
     expect(readServingState(host.data)).toMatchObject({ refused: null });
+  });
+
+  test("still has its files when the next one is installed, and no call fails until that takes over", async () => {
+    const host = await useServer([limited({ concurrency: 2 })]);
+    const client = useClient(host);
+    rmSync(join(host.data.homesDir, "identity"), { recursive: true });
+    writeFileSync(join(host.data.homesDir, "identity"), "");
+    const withModel = limited({ concurrency: 3 }, { models: [host.data.accessFile] });
+    await host.renew([withModel]);
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(1));
+    await host.renew([withModel]);
+    await client.infer("identity", bytes(2));
+    rmSync(join(host.data.homesDir, "identity"));
+    await host.renew([withModel]);
+    await client.infer("identity", bytes(3));
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(4));
+    expect(readServingState(host.data)).toMatchObject({ sequence: 4, refused: null });
   });
 
   test("because it is older than the one in force does not take over, however it got there", async () => {
@@ -196,6 +233,17 @@ describe("a license that is refused while the server runs", () => {
     expect(serviceOf(host, "identity")!.runner.pid).toBe(pid);
     expect(readServingState(host.data)).toMatchObject({ sequence: 1, refused: { code: "INTERNAL" } });
   });
+});
+
+test("a server that is stopped while a renewal starts a process stops at once, and keeps the license it had", async () => {
+  const host = await useServer([identityService]);
+  const { licenseId } = readServingState(host.data)!;
+  await host.renew([limited({ runs: 9, concurrency: 3 })]);
+  const checking = host.server.checkLicense();
+  await host.server.stop();
+  await checking;
+  const ledger = readHostLedger(host.data, await openHostKey(host.data.hostDir));
+  expect(ledger.highestSequence(licenseId)).toBe(1);
 });
 
 test("a license that its vendor withdraws while the server runs stops its services", async () => {

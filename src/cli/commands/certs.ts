@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { WrittenPair } from "../../certs/index.ts";
 import { dataDirectory } from "../../config/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
+import { recordCommand } from "../record-command.ts";
 import { formatFields } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
@@ -77,6 +78,7 @@ async function init(options: NamesOptions): Promise<void> {
   const directory = directoryOf(options);
   const names = options.name ?? [...new Set([hostname().toLowerCase(), "localhost", "127.0.0.1", "::1"])];
   const made = await createTlsDirectory(directory, names, { now: new Date(), days: options.days });
+  await recordIssued(options, made);
   printData({ ...shown(made), authority: made.authorityFile }, options, (pair) =>
     formatFields([...fieldsOf(pair), ["ca", pair.authority]]),
   );
@@ -88,6 +90,7 @@ async function server(options: NamesOptions): Promise<void> {
   const { renewServerPair } = await import("../../certs/index.ts");
   const issuing = { now: new Date(), days: options.days };
   const made = await renewServerPair(directoryOf(options), options.name ?? [], issuing);
+  await recordIssued(options, made);
   printData(shown(made), options, (pair) => formatFields(fieldsOf(pair)));
 }
 
@@ -96,6 +99,7 @@ async function client(options: ClientOptions): Promise<void> {
   const directory = directoryOf(options);
   const out = options.out ?? `${directory}/clients`;
   const made = await createClientPair(directory, options.name, out, { now: new Date(), days: options.days });
+  await recordIssued(options, made);
   printData(shown(made), options, (pair) => formatFields(fieldsOf(pair)));
   say(`Let it in with: signet access add --name ${options.name} --certificate ${made.certificateFile}`);
 }
@@ -104,6 +108,15 @@ function directoryOf(options: GlobalOptions): string {
   const data = dataDirectory(options.data);
   if (options.dir === undefined) warnOtherOwner(data);
   return options.dir ?? data.tlsDir;
+}
+
+async function recordIssued(options: GlobalOptions, made: WrittenPair): Promise<void> {
+  const { certificate, expires, sha256 } = shown(made);
+  const subject = made.certificate.subject.split("\n").join(", ");
+  await recordCommand(dataDirectory(options.data), {
+    event: "tls.issued",
+    detail: { file: certificate, subject, expires, sha256 },
+  });
 }
 
 function shown({ certificateFile, keyFile, certificate }: WrittenPair) {

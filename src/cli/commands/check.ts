@@ -12,7 +12,7 @@ import {
   verifyLaunch,
 } from "../../config/index.ts";
 import { fileError } from "../../errors.ts";
-import type { LedgerState } from "../../license/index.ts";
+import type { LedgerState, LicenseTime } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { formatFields, formatTable } from "../text-layout.ts";
@@ -73,7 +73,7 @@ async function check(options: CheckOptions): Promise<void> {
         ["tokens", found.tokens],
         ["license", `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`],
         ["vendor", vendor],
-        ["expires", `${expires}${time.phase === "grace" ? ": EXPIRED, in its days of grace" : ""}`],
+        ["expires", `${expires}${describePhase(time)}`],
       ]),
       formatTable(
         ["SERVICE", "VERSION", "FILES", "MIB", "CONCURRENCY", "RUNS LEFT"],
@@ -94,6 +94,11 @@ async function check(options: CheckOptions): Promise<void> {
   sayWarnings(config, first, tokens.length);
   const drift = describeDrift(fingerprint);
   if (drift !== null) say(`${drift}. ${DRIFT_NEXT}`);
+}
+
+function describePhase({ phase }: LicenseTime): string {
+  if (phase === "valid") return "";
+  return phase === "grace" ? ": EXPIRED, in its days of grace" : ": EXPIRED, and goes on as it is advisory";
 }
 
 function describeService({ conf, files }: AuthorizedService, { authorized, ledger }: FirstAuthorization<LedgerState>) {
@@ -117,7 +122,7 @@ function sayWarnings(config: ServerConfig, { services }: FirstAuthorization<Ledg
 /** Where the server writes. */
 function written(data: DataDirectory, services: readonly AuthorizedService[]): string[] {
   return [
-    ...[data.ledgerDir, dirname(data.ledgerAnchorFile), dirname(data.runLogFile)],
+    ...[data.ledgerDir, dirname(data.ledgerAnchorFile), dirname(data.runLogFile), data.auditDir],
     ...services.map(({ conf }) => join(data.homesDir, conf.name)),
   ];
 }

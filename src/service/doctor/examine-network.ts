@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { loadConfig, type ResolvedListen, resolveListen, type ServerConfig } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
@@ -23,9 +23,11 @@ export interface DoctorEdge {
 export async function examineNetwork(examination: Examination, license: License | null): Promise<Findings> {
   const findings = new Findings("network");
   const { data, configFile, edge } = examination;
-  const config = await findings.attempt("configuration", () =>
-    withoutValues(() => loadConfig({ file: configFile ?? data.configFile, required: configFile !== undefined })),
-  );
+  const file = configFile ?? data.configFile;
+  const config = await findings.attempt("configuration", () => {
+    verifyRegular(file);
+    return withoutValues(() => loadConfig({ file, required: configFile !== undefined }));
+  });
   if (config === null) return findings;
   reportConfiguration(findings, config, license);
   const listen = await findings.attempt("address", () => withoutValues(() => resolveListen(config)));
@@ -33,12 +35,20 @@ export async function examineNetwork(examination: Examination, license: License 
   const { tls } = listen;
   if (tls !== null) {
     await findings.attempt("TLS", () => {
+      for (const path of [tls.cert, tls.key, tls.clientCa ?? tls.cert]) verifyRegular(path);
       edge.verifyTls(listen);
       reportCertificate(findings, tls.cert, examination.around.now.getTime());
     });
   }
   await reportPort(findings, listen, examination);
   return findings;
+}
+
+/** The server may well read its configuration from a pipe, but somebody who looks for trouble must not wait on one. */
+function verifyRegular(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() !== false) return;
+  throw new SignetError("FILE_UNREADABLE", `${path}: expected a regular file, found something else`);
 }
 
 /** Keys and lines may be told, but not what somebody wrote there: it could be a password in the wrong place. */

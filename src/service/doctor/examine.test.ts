@@ -1,14 +1,18 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { identityService, useLicensedHost } from "../../../test/helpers/licensed-host.ts";
 import { useDriver, useSystemRoot } from "../../../test/helpers/nvml.ts";
 import { formatFindings, paintFindings } from "../../cli/format-findings.ts";
 import { dataDirectory } from "../../config/index.ts";
+import { openHostKey } from "../../license/index.ts";
+import { openHostLedger } from "../host-ledger.ts";
 import type { LicenseStatus } from "../license-status.ts";
 import type { Examination } from "./examine.ts";
 import { examine } from "./examine.ts";
 import { examineGpu } from "./examine-gpu.ts";
 import { examineKernel } from "./examine-kernel.ts";
+import { examineRecords } from "./examine-records.ts";
 import { examineRuntime } from "./examine-runtime.ts";
 import { examineSystemd } from "./examine-systemd.ts";
 import type { DoctorFinding, Findings } from "./finding.ts";
@@ -173,6 +177,25 @@ describe("what a finding says", () => {
     expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(paintFindings(text).replaceAll(/\u001b\[[0-9;]*m/g, "")).toBe(text);
     expect(paintFindings("  problem  x: y")).toMatch(/^\u001b\[1;31m {2}problem \u001b\[0m/);
+  });
+});
+
+describe("the clock", () => {
+  test("far behind the ledger is a problem, a little behind a note, in step ok", async () => {
+    const { data } = await useLicensedHost([identityService]);
+    const ledger = await openHostLedger(data, await openHostKey(data.hostDir));
+    ledger.close();
+    const levelAt = async (behindMs: number) => {
+      const around = { ...realSurroundings(), now: new Date(Date.now() - behindMs) };
+      const [clock] = await examineRecords({ data, configFile: undefined, edge, around });
+      return find(clock!, "ledger");
+    };
+    expect(await levelAt(0)).toMatchObject({ level: "ok" });
+    expect(await levelAt(3_600_000)).toMatchObject({ level: "note" });
+    expect(await levelAt(2 * 86_400_000)).toMatchObject({
+      level: "problem",
+      found: expect.stringMatching(/^CLOCK_SET_BACK/),
+    });
   });
 });
 

@@ -23,6 +23,9 @@ interface IssueOptions extends DataFormat, SigningOptions {
   readonly acceptRollback?: string;
 }
 
+/** Time enough to fetch the root's key from where it is kept. */
+const ROTATION_NOTICE_MS = 60 * 24 * 3600 * 1000;
+
 /** `signet-license issue`: from a host's request and a description of services to a bundle for that host. */
 export function issueCommand(): Command {
   return new Command("issue")
@@ -80,6 +83,7 @@ async function issue(options: IssueOptions): Promise<void> {
     ]),
   );
   say(`Copy ${options.out} to the host and run \`signet license install ${options.out}\` there.`);
+  sayIfEnding(vendor, now);
   say(`It is in ${join(options.vendor, "register.jsonl")}: --renew ${license.licenseId} renews it.`);
 }
 
@@ -115,6 +119,14 @@ async function chooseNumber(
     throw new SignetError("USAGE", "--license-id and --sequence are given together or not at all");
   }
   return () => ({ licenseId, sequence });
+}
+
+function sayIfEnding({ issuer }: VendorDirectory, now: Date): void {
+  const ends = issuer.validToDate;
+  if (ends.getTime() - now.getTime() > ROTATION_NOTICE_MS) return;
+  say(
+    `The issuer's certificate ends ${ends.toISOString().slice(0, 10)}; make a new one: signet-license vendor rotate.`,
+  );
 }
 
 function readReason(reason: string | undefined): string | undefined {

@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { describe, expect, onTestFinished } from "vitest";
+import { SignetError } from "../../src/errors.ts";
+import { SealedFiles, verifyFiles } from "../../src/plugin/index.ts";
+import { attack } from "../helpers/attack.ts";
+import { failureOf, useBareClient } from "../helpers/bare-client.ts";
+import { compileCrooked, useDirectory } from "../helpers/crooked.ts";
+import { identityService, useServer } from "../helpers/licensed-host.ts";
+import { loadInChild, serviceFile } from "../helpers/loading.ts";
+
+/** The files of a bundle, exchanged before, while and after they are checked. */
+
+/**
+ * Two blocks of 128 bytes with one MD5, published by Wang, Feng, Lai and Yu in "Collisions for Hash Functions MD4, MD5,
+ * HAVAL-128 and RIPEMD" (Cryptology ePrint Archive, 2004/199). It stays the same with any common text behind them.
+ */
+const block = Buffer.from(
+  "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a" +
+    "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0" +
+    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
+  "hex",
+);
+const twinBlock = Buffer.from(block);
+for (const index of [19, 45, 59, 83, 109, 123]) twinBlock[index]! ^= 0x80;
+
+const hash = (algorithm: string, bytes: Uint8Array) => createHash(algorithm).update(bytes).digest("hex");
+
+function codeOf(act: () => unknown): string {
+  try {
+    act();
+    return "nothing";
+  } catch (error) {
+    return SignetError.from(error).code;
+  }
+}
+
+/** Puts one and the other file under a name by turns, as fast as it can, until the test ends. */
+function useSwapping(path: string, others: readonly string[], how: "rename" | "overwrite"): Promise<void> {
+  const code = `
+    const { workerData: { path, others, how }, parentPort } = require("node:worker_threads");
+    const { copyFileSync, readFileSync, renameSync, writeFileSync } = require("node:fs");
+    const contents = others.map((other) => readFileSync(other));
+    parentPort.postMessage("begun");
+    for (let turn = 0; ; turn++) {
+      const content = contents[turn % contents.length];
+      if (how === "overwrite") writeFileSync(path, content, { flag: "r+" });
+      else {
+        writeFileSync(path + ".new", content);
+        renameSync(path + ".new", path);
+      }
+    }`;
+  const worker = new Worker(code, { eval: true, workerData: { path, others, how } });
+  onTestFinished(async () => {
+    await worker.terminate();
+  });
+  return new Promise((resolve, reject) => {
+    worker.once("message", () => resolve());
+    worker.once("error", reject);
+  });
+}
+
+const ROUNDS = 300;
+
+/** Checks a library again and again while it is exchanged; says what came of it. */
+async function checkWhileSwapping(how: "rename" | "overwrite"): Promise<Record<string, number>> {
+  const directory = useDirectory();
+  const path = compileCrooked(join(directory, "plugin.so"), { version: "signed" });
+  const good = join(directory, "good.so");
+  copyFileSync(path, good);
+  // As long as the signed one, so that nothing but its content tells.
+  const evil = compileCrooked(join(directory, "evil.so"), { version: "forged" });
+  const expected = serviceFile(good);
+  const signed = { ...expected, name: "plugin.so" };
+  expect(readFileSync(evil).length).toBe(expected.size);
+  await useSwapping(path, [evil, good], how);
+  const outcomes: Record<string, number> = {};
+  let last: ReturnType<typeof verifyFiles> | undefined;
+  for (let round = 0; round < ROUNDS; round++) {
+    const code = codeOf(() => {
+      const verified = verifyFiles(directory, [signed], new SealedFiles());
+      const sealed = readFileSync(`/proc/self/fd/${verified.inherited[0]!.fd}`);
+      if (hash("sha256", sealed) !== expected.sha256) throw new Error("an evil library was sealed");
+      last = verified;
+    });
+    outcomes[code] = (outcomes[code] ?? 0) + 1;
+  }
+  if (last !== undefined) expect(loadInChild(last.inherited).version).toBe("signed");
+  return outcomes;
+}
+
+describe("attacks on libraries and models", () => {
+  for (const how of ["rename", "overwrite"] as const) {
+    attack(`${how}s a library while it is checked, ${ROUNDS} times`, `${how} in a loop`, async () => {
+      const outcomes = await checkWhileSwapping(how);
+      // Both must have been seen, or nothing was raced.
+      expect(Object.keys(outcomes).sort()).toEqual(["LIBRARY_DIGEST_MISMATCH", "nothing"]);
+      const { nothing: signed, LIBRARY_DIGEST_MISMATCH: refused } = outcomes;
+      return { outcome: `${signed} times the signed one, ${refused} times refused`, code: "LIBRARY_DIGEST_MISMATCH" };
+    });
+  }
+
+  attack("exchanges a model for a twin with the same size and MD5", "a published MD5 collision", () => {
+    const directory = useDirectory();
+    const rest = Buffer.alloc(10_000, "weights");
+    const library = serviceFile(compileCrooked(join(directory, "plugin.so")));
+    writeFileSync(join(directory, "model.onnx"), Buffer.concat([block, rest]));
+    const model = serviceFile(join(directory, "model.onnx"), "model");
+    verifyFiles(directory, [library, model], new SealedFiles());
+
+    const twin = Buffer.concat([twinBlock, rest]);
+    expect({ size: twin.length, md5: hash("md5", twin) }).toEqual({ size: model.size, md5: model.md5 });
+    expect(hash("sha256", twin)).not.toBe(model.sha256);
+    writeFileSync(join(directory, "model.onnx"), twin);
+    const code = codeOf(() => verifyFiles(directory, [library, model], new SealedFiles()));
+    expect(code).toBe("LIBRARY_DIGEST_MISMATCH");
+    return { outcome: "told apart by SHA-256", code };
+  });
+
+  attack("exchanges the library of a running service", "overwrite it while it serves", async () => {
+    const { data, server, token } = await useServer([identityService]);
+    const client = useBareClient(server.address, token);
+    const request = {
+      model_name: "identity",
+      inputs: [{ name: "input", datatype: "UINT8", shape: [1] }],
+      raw_input_contents: [Buffer.from("x")],
+    };
+    await client.infer(request);
+    const library = join(data.licenseDir, "files/identity/libsignet_identity.so");
+    const bytes = readFileSync(library);
+    bytes[bytes.length - 1]! ^= 1;
+    rmSync(library);
+    writeFileSync(library, bytes);
+    const { code } = await failureOf(client.infer(request));
+    expect(code).toBe("LIBRARY_CHANGED");
+    return { outcome: "the service stops", code };
+  });
+});

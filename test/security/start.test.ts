@@ -1,0 +1,250 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { attack } from "../helpers/attack.ts";
+import { useDirectory } from "../helpers/crooked.ts";
+import { identityService, useLicensedHost } from "../helpers/licensed-host.ts";
+import { nativeLibrary } from "../helpers/native.ts";
+
+/** The gateway as somebody would start it who wants code of their own in it, or who wants what is in its memory. */
+
+const root = join(import.meta.dirname, "..", "..");
+const program = join(root, "src", "cli", "main.ts");
+
+/** A library that says that it was loaded, and removes its traces from the environment. */
+function useEvilLibrary(): string {
+  const directory = useDirectory();
+  const source = join(directory, "evil.c");
+  writeFileSync(
+    source,
+    `#include <stdio.h>
+#include <stdlib.h>
+unsigned la_version(unsigned version) { return version; }
+__attribute__((constructor)) static void begin(void) {
+  fprintf(stderr, "evil was loaded\\n");
+  unsetenv("LD_PRELOAD");
+  unsetenv("LD_AUDIT");
+}
+`,
+  );
+  execFileSync("cc", ["-shared", "-fPIC", "-o", join(directory, "evil.so"), source]);
+  return join(directory, "evil.so");
+}
+
+function useEvilScript(): string {
+  const path = join(useDirectory(), "evil.cjs");
+  writeFileSync(path, 'process.stderr.write("evil was loaded\\n");\n');
+  return path;
+}
+
+interface Started {
+  readonly err: string;
+  readonly exit: number | null;
+  readonly code: string | undefined;
+}
+
+/** Tries to serve a licensed host; if that succeeds after all, it is ended as soon as its port is open. */
+async function serve(words: readonly string[], env: Record<string, string>): Promise<Started> {
+  const { data } = await useLicensedHost([identityService]);
+  const serving = ["serve", "--data", data.root, "--listen", "127.0.0.1:0", "--log-format", "json"];
+  const [command, ...before] = words;
+  const child = spawn(command!, [...before, ...serving], { env: { PATH: "/usr/bin:/bin", ...env }, stdio: "pipe" });
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
+    if (err.includes('"serving"')) child.kill("SIGTERM");
+  });
+  const [exit] = (await once(child, "close")) as [number | null];
+  return { err, exit, code: /^signet: ([A-Z_]+): /m.exec(err)?.[1] };
+}
+
+const launcher = [join(root, "bin", "signet")];
+const node = [process.execPath, "--disable-sigusr1", program];
+
+async function expectRefused(words: readonly string[], env: Record<string, string>, evilRuns = false) {
+  const { err, exit, code } = await serve(words, env);
+  expect(err).not.toContain('"serving"');
+  // Otherwise the attack was none.
+  if (evilRuns) expect(err).toContain("evil was loaded");
+  expect({ exit, code }).toEqual({ exit: 2, code: "ENVIRONMENT_UNSAFE" });
+  return { outcome: "refused before anything was read", code };
+}
+
+describe("attacks on the start of the server", () => {
+  test("are attacks: without them it serves", async () => {
+    for (const words of [launcher, node]) expect((await serve(words, {})).err).toContain('"serving"');
+  });
+
+  attack("preloads a library", "LD_PRELOAD=evil.so", () => expectRefused(node, { LD_PRELOAD: useEvilLibrary() }, true));
+  attack("has a library audit the loader", "LD_AUDIT=evil.so", () =>
+    expectRefused(node, { LD_AUDIT: useEvilLibrary() }, true),
+  );
+  attack("puts a directory before the system's libraries", "LD_LIBRARY_PATH=/tmp/evil", () =>
+    expectRefused(launcher, { LD_LIBRARY_PATH: useDirectory() }),
+  );
+  attack("preloads a clock that stands still", "LD_PRELOAD=libfaketime.so.1", () =>
+    expectRefused(launcher, { LD_PRELOAD: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1" }),
+  );
+  attack("has Node run a script first", "NODE_OPTIONS=--require=evil.cjs", () =>
+    expectRefused(launcher, { NODE_OPTIONS: `--require=${useEvilScript()}` }, true),
+  );
+  attack("has Node open a debugger", "NODE_OPTIONS=--inspect", () =>
+    expectRefused(launcher, { NODE_OPTIONS: "--inspect=127.0.0.1:0" }),
+  );
+  attack("gives Node other packages", "NODE_PATH=/tmp/evil", () =>
+    expectRefused(launcher, { NODE_PATH: useDirectory() }),
+  );
+  attack("gives Node compiled code", "NODE_COMPILE_CACHE=/tmp/evil", () =>
+    expectRefused(launcher, { NODE_COMPILE_CACHE: useDirectory() }),
+  );
+  attack("replaces what Node's prompt runs", "NODE_REPL_EXTERNAL_MODULE=evil.cjs", () =>
+    expectRefused(launcher, { NODE_REPL_EXTERNAL_MODULE: useEvilScript() }),
+  );
+  attack("has OpenSSL load a provider", "OPENSSL_CONF=evil.cnf", () => {
+    const conf = join(useDirectory(), "evil.cnf");
+    // Beside OpenSSL's own provider, without which Node does not start at all.
+    const providers = `[p]\ndefault = d\nevil = e\n[d]\nactivate = 1\n[e]\nmodule = ${useEvilLibrary()}\nactivate = 1\n`;
+    writeFileSync(conf, `nodejs_conf = n\n[n]\nproviders = p\n${providers}`);
+    return expectRefused(launcher, { OPENSSL_CONF: conf }, true);
+  });
+  attack("debugs from the first line", "node --inspect", () =>
+    expectRefused([process.execPath, "--disable-sigusr1", "--inspect=127.0.0.1:0", program], {}),
+  );
+  attack("runs a script before the server", "node --require=evil.cjs", () =>
+    expectRefused([process.execPath, "--disable-sigusr1", `--require=${useEvilScript()}`, program], {}, true),
+  );
+  attack("imports a module before the server", "node --import=evil.cjs", () =>
+    expectRefused([process.execPath, "--disable-sigusr1", `--import=${useEvilScript()}`, program], {}, true),
+  );
+  attack("starts it so that a signal opens a debugger", "node, without --disable-sigusr1", () =>
+    expectRefused([process.execPath, program], {}),
+  );
+});
+
+/**
+ * Words before a command that take its capabilities away, where there are any: root may read every memory, so that
+ * only without them it shows who else may.
+ */
+const unprivileged =
+  process.getuid!() === 0 ? ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"] : [];
+
+function attemptUnprivileged(...command: string[]): { status: number | null; err: string } {
+  const [first, ...words] = [...unprivileged, ...command];
+  const { status, stderr } = spawnSync(first!, words, { encoding: "utf8" });
+  return { status, err: stderr };
+}
+
+/** A running server, without capabilities and with a limit for core dumps that allows them. */
+async function useRunning(): Promise<{
+  pid: number;
+  child: number;
+  cwd: string;
+  err: () => string;
+  ended: Promise<unknown[]>;
+}> {
+  const { data } = await useLicensedHost([identityService]);
+  const cwd = useDirectory();
+  const serving = ["serve", "--data", data.root, "--listen", "127.0.0.1:0", "--log-format", "json"];
+  const shell = ["sh", "-c", 'ulimit -c unlimited; exec "$@"', "sh", ...launcher, ...serving];
+  const [first, ...words] = [...unprivileged, ...shell];
+  const server = spawn(first!, words, { cwd, env: { PATH: "/usr/bin:/bin" }, stdio: "pipe" });
+  onTestFinished(() => {
+    server.kill("SIGKILL");
+  });
+  const ended = once(server, "close");
+  let err = "";
+  await new Promise<void>((resolve, reject) => {
+    server.stderr.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+      if (err.includes('"serving"')) resolve();
+    });
+    void ended.then(() => reject(new Error(err)));
+  });
+  const children = readdirSync(`/proc/${server.pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${server.pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+  return { pid: server.pid!, child: children[0]!, cwd, err: () => err, ended };
+}
+
+describe("attacks on the server's memory by the same user", () => {
+  test("are attacks: another process of the user can be read", () => {
+    const open = spawn(unprivileged[0] ?? "sleep", [
+      ...unprivileged.slice(1),
+      ...(unprivileged.length ? ["sleep"] : []),
+      "1000",
+    ]);
+    onTestFinished(() => {
+      open.kill("SIGKILL");
+    });
+    return expect.poll(() => attemptUnprivileged("head", "-c0", `/proc/${open.pid}/mem`).status).toBe(0);
+  });
+
+  for (const [whose, which] of [
+    ["the gateway's", "pid"],
+    ["a service host's", "child"],
+  ] as const) {
+    attack(`reads ${whose} memory`, "open(/proc/PID/mem)", async () => {
+      const server = await useRunning();
+      const { status, err } = attemptUnprivileged("head", "-c0", `/proc/${server[which]}/mem`);
+      expect(status).not.toBe(0);
+      expect(err).toContain("Permission denied");
+      return { outcome: "refused by the kernel", code: "EACCES" };
+    });
+
+    attack(`opens ${whose} sealed library`, "open(/proc/PID/fd/N)", async () => {
+      const server = await useRunning();
+      const { status, err } = attemptUnprivileged("head", "-c0", `/proc/${server[which]}/fd/2`);
+      expect(status).not.toBe(0);
+      expect(err).toContain("Permission denied");
+      return { outcome: "refused by the kernel", code: "EACCES" };
+    });
+
+    attack(`has ${whose} memory dumped`, "ulimit -c unlimited; kill -ABRT", async () => {
+      const server = await useRunning();
+      expect(readFileSync(`/proc/${server[which]}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
+      // A pattern for core dumps that names a program gets none either from a process that is not dumpable.
+      process.kill(server[which], "SIGABRT");
+      if (which === "pid") await server.ended;
+      else await expect.poll(() => server.err()).toContain("SIGABRT");
+      expect(readdirSync(server.cwd)).toEqual([]);
+      return { outcome: "no core was written" };
+    });
+  }
+
+  attack("opens a debugger by signal", "kill -USR1", async () => {
+    const server = await useRunning();
+    process.kill(server.pid, "SIGUSR1");
+    process.kill(server.pid, "SIGHUP");
+    await expect.poll(() => existsSync(`/proc/${server.pid}`)).toBe(true);
+    process.kill(server.pid, "SIGTERM");
+    await server.ended;
+    expect(server.err()).not.toMatch(/debugger/i);
+    return { outcome: "nothing listens" };
+  });
+});
+
+test("libraries are loaded from sealed memory by a user that is not root, with memory protected", async (context) => {
+  // The clone may lie where others cannot look, so that it gets another name first; only in this mount name space.
+  const place = useDirectory();
+  chmodSync(place, 0o755);
+  const script = `mount --bind "${root}" "${place}" && cd / && exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`;
+  const wrapper = process.getuid!() === 0 ? ["unshare", "--mount", "sh", "-c", script, "sh"] : [];
+  const home = wrapper.length === 0 ? root : place;
+  const ended = spawnSync(
+    wrapper[0] ?? process.execPath,
+    [
+      ...wrapper.slice(1),
+      join(home, "node_modules/.bin/node"),
+      join(home, "src/cli/main.ts"),
+      "plugin",
+      "check",
+      nativeLibrary("identity").replace(root, home),
+    ],
+    { encoding: "utf8", env: { PATH: "/usr/bin:/bin", TMPDIR: "/tmp" } },
+  );
+  if (ended.stderr.startsWith("unshare:")) context.skip(ended.stderr);
+  expect(ended.stderr + ended.stdout).toContain("loading from sealed memory");
+  expect(ended.status).toBe(0);
+});
