@@ -100,7 +100,7 @@ export function verifySequence(license: License, highestSeen: number): void {
 export interface LicenseTime {
   /** In grace everything still runs, with warnings. */
   readonly phase: "valid" | "grace";
-  /** Whole days until the phase ends, rounded down. */
+  /** Days until the phase ends, rounded: a license of 365 days has 365 when it arrives, and on its last evening 0. */
   readonly daysLeft: number;
 }
 
@@ -129,7 +129,7 @@ export function verifyTime(license: License, now: Date): LicenseTime {
   }
   const phase = nowMs < expiresMs ? "valid" : "grace";
   const endsMs = phase === "valid" ? expiresMs : graceEndsMs;
-  return { phase, daysLeft: Math.floor((endsMs - nowMs) / DAY_MS) };
+  return { phase, daysLeft: Math.round((endsMs - nowMs) / DAY_MS) };
 }
 
 export function verifyHostKey(license: License, hostKey: HostKey): void {

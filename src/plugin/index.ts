@@ -29,6 +29,6 @@ export {
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { type InputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
-export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
+export { compareFile, type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export { type FileRole, type ServiceFile, type VerifiedFiles, verifyFiles } from "./verified-files.ts";

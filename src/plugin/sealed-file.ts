@@ -1,5 +1,14 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
 import { totalmem } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { fileError, SignetError } from "../errors.ts";
@@ -48,11 +57,7 @@ export class SealedFiles {
   seal(path: string, expected: ExpectedFile): SealedFile {
     const source = openRegularFile(path, expected.name);
     try {
-      const stats = fstatSync(source, { bigint: true });
-      // Checked before reading so that a huge file in the place of a small one costs nothing.
-      if (stats.size !== BigInt(expected.size)) {
-        throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
-      }
+      const stats = verifySize(path, source, expected);
       let fd = this.#fdBySha256.get(expected.sha256);
       if (fd === undefined) {
         fd = copyAndSeal(source, expected);
@@ -133,6 +138,21 @@ export async function hashAgain(file: SealedFile, expected: ExpectedFile): Promi
       }
     }
     throw new SignetError("LIBRARY_CHANGED", `${file.path} is no longer the file that was verified at start`);
+  } finally {
+    closeSync(source);
+  }
+}
+
+/**
+ * Compares a file on disk with what the vendor signed, for looking only: it may change the next moment, so nothing is
+ * loaded on the strength of it. Takes no memory, and other work goes on meanwhile.
+ * @throws LIBRARY_MISSING, LIBRARY_NOT_REGULAR, LIBRARY_DIGEST_MISMATCH
+ */
+export async function compareFile(path: string, expected: ExpectedFile): Promise<void> {
+  const source = openRegularFile(path, expected.name);
+  try {
+    verifySize(path, source, expected);
+    compareDigests(path, await digestsInTurns(source, expected.size), expected);
   } finally {
     closeSync(source);
   }
@@ -234,6 +254,15 @@ function* digestSteps(fd: number, size: number): Generator<undefined, FileDigest
     yield;
   }
   return { md5: md5.digest("hex"), sha256: sha256.digest("hex") };
+}
+
+/** Before reading, so that a huge file in the place of a small one costs nothing. */
+function verifySize(path: string, source: number, expected: ExpectedFile): BigIntStats {
+  const stats = fstatSync(source, { bigint: true });
+  if (stats.size !== BigInt(expected.size)) {
+    throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
+  }
+  return stats;
 }
 
 function compareDigests(path: string, found: { md5: string; sha256: string }, expected: ExpectedFile): void {

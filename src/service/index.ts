@@ -1,6 +1,6 @@
 export { type Access, type Identity, openAccess } from "./access.ts";
 export { addToken, type Role, readTokens, removeToken, type TokenRecord } from "./access-file.ts";
-export { reportSteps } from "./authorization-steps.ts";
+export { reportSteps, type StepReport } from "./authorization-steps.ts";
 export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export { Inference, type Service } from "./inference.ts";
@@ -9,3 +9,4 @@ export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
+export { remainingOf, serviceRefusal, type UsageTotals } from "./service-terms.ts";

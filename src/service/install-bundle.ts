@@ -17,11 +17,12 @@ import { authorizeFirst, type FirstAuthorization, type LedgerFacts } from "./fir
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
 import { replaceDirectory } from "./replace-directory.ts";
+import type { UsageTotals } from "./service-terms.ts";
 
 const STAGED_PREFIX = "license.new-";
 
 export interface InstalledBundle {
-  readonly first: FirstAuthorization<LedgerFacts>;
+  readonly first: FirstAuthorization<LedgerFacts & UsageTotals>;
   /** Where the license that was installed before lies now; null if there was none. */
   readonly previous: string | null;
 }
@@ -79,7 +80,7 @@ async function openRoot(root: string): Promise<FileHandle> {
 }
 
 /** Every step of first authorization on the copy; also, nothing older than what is installed, used or not. */
-async function authorizeStaged(data: DataDirectory, staged: string): Promise<FirstAuthorization<LedgerFacts>> {
+async function authorizeStaged(data: DataDirectory, staged: string): Promise<InstalledBundle["first"]> {
   const installed = (await readInstalledLicense(data).catch(() => undefined))?.license;
   return await authorizeFirst({ ...data, licenseDir: staged }, (hostKey) => {
     const ledger = readHostLedger(data, hostKey);
@@ -87,7 +88,8 @@ async function authorizeStaged(data: DataDirectory, staged: string): Promise<Fir
       const used = ledger.highestSequence(licenseId);
       return installed?.licenseId === licenseId ? Math.max(used, installed.sequence) : used;
     };
-    return { highestSequence, highWaterMs: ledger.highWaterMs };
+    const totals: UsageTotals["totals"] = (licenseId, service) => ledger.totals(licenseId, service);
+    return { highestSequence, highWaterMs: ledger.highWaterMs, totals };
   });
 }
 

@@ -1,8 +1,7 @@
 import { SignetError } from "../errors.ts";
 import type { Ledger, License, RunTicket } from "../license/index.ts";
 import type { AuthorizedService } from "./first-authorization.ts";
-
-const DAY_MS = 86_400_000;
+import { periodOf } from "./service-terms.ts";
 
 /**
  * Second authorization: what is checked again at every call, in microseconds. The license's and the service's
@@ -16,16 +15,10 @@ export class SecondAuthorization {
   readonly #untilMs: number;
 
   constructor(license: License, ledger: Ledger, service: AuthorizedService) {
-    const { notBefore, expires } = service.conf.limits;
     this.#licenseId = license.licenseId;
     this.#ledger = ledger;
     this.#service = service;
-    this.#notBeforeMs = Math.max(Date.parse(license.notBefore), notBefore === null ? 0 : Date.parse(notBefore));
-    const expiresMs = Math.min(
-      Date.parse(license.expires),
-      expires === null ? Number.POSITIVE_INFINITY : Date.parse(expires),
-    );
-    this.#untilMs = expiresMs + license.graceDays * DAY_MS;
+    ({ fromMs: this.#notBeforeMs, untilMs: this.#untilMs } = periodOf(license, service.conf));
   }
 
   /**

@@ -83,7 +83,7 @@ test("an issued license holds on its host, with the tensors that the plugin itse
     customer: "Example",
     sequence: 1,
   });
-  expect(time).toEqual({ phase: "valid", daysLeft: 29 });
+  expect(time).toEqual({ phase: "valid", daysLeft: 30 });
   expect(fingerprint.isMatch).toBe(true);
   const [service] = conf.services;
   expect(service!.inputs).toEqual([expect.objectContaining({ datatype: "FP32", shape: [-1, 4] })]);

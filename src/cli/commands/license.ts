@@ -1,14 +1,28 @@
 import { Command } from "commander";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
-import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
+import type { LicenseStatus, ServiceStatus, StepReport } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
 import { type DataFormat, formatError, printData, say } from "../output.ts";
+import { plural } from "../plural.ts";
 import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
+import { describeRefused, warnRefusedServices } from "../warn-refused-services.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
+}
+
+interface VerificationReport {
+  /** The directory that was looked at. */
+  readonly license: string;
+  /** null where no pinned vendor signed it, as the two below. */
+  readonly licenseId: string | null;
+  readonly sequence: number | null;
+  readonly customer: string | null;
+  readonly holds: boolean;
+  /** Empty where something failed that is no step, such as reading a file. */
+  readonly steps: readonly StepReport[];
 }
 
 /** `signet license`: what this host may run. All of it works beside a running server. */
@@ -54,8 +68,9 @@ Example:
     .addHelpText(
       "after",
       `
-Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Beside
-a running server the last second of use may be missing.`,
+Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Every
+licensed file is hashed, which takes seconds where models have gigabytes. Beside a running server the last second of
+use may be missing.`,
     )
     .action(async (_, self: Command) => status(self.optsWithGlobals()));
 
@@ -63,13 +78,16 @@ a running server the last second of use may be missing.`,
 }
 
 async function install(bundle: string, options: GlobalOptions): Promise<void> {
-  const { installBundle } = await import("../../service/index.ts");
+  const { installBundle, serviceRefusal } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
   const { first, previous } = await installBundle(data, bundle);
   const { license, time } = first.authorized;
   const { licenseId, sequence, vendor, customer, expires, graceDays } = license;
   const services = license.services.map(({ name }) => name);
+  const refused = license.services.map((service) => {
+    return { name: service.name, refusal: serviceRefusal(license, service, first.ledger, Date.now()) };
+  });
   const installed = { licenseId, sequence, vendor, customer, expires, graceDays, services, time, previous };
   printData(installed, options, () =>
     formatFields([
@@ -82,34 +100,56 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
   );
   if (previous === null) say("Installed. Start the server with `signet serve`.");
   else say(`Installed; the license before it is ${previous}. Restart a running server to use the new one.`);
+  warnRefusedServices(refused);
 }
 
 async function verify(bundle: string | undefined, options: GlobalOptions): Promise<void> {
-  const { authorizeFirst, readHostLedger, reportSteps } = await import("../../service/index.ts");
+  const { authorizeFirst, readHostLedger, readInstalledLicense, reportSteps } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   const looked = bundle === undefined ? data : { ...data, licenseDir: bundle };
+  // Only to say whose license this is; what is wrong with it is for the steps to say.
+  const license = (await readInstalledLicense(looked).catch(() => null))?.license;
   let refusal: SignetError | null = null;
   try {
     await authorizeFirst(looked, (hostKey) => readHostLedger(data, hostKey));
   } catch (error) {
     refusal = SignetError.from(error);
   }
-  const steps = reportSteps(refusal);
-  printData({ license: looked.licenseDir, holds: refusal === null, steps }, options, (report) =>
-    report.steps
-      .map(({ step, state, code }) => `${marks[state]} ${step}${code === null ? "" : `: ${code}`}`)
-      .join("\n"),
-  );
+  const report: VerificationReport = {
+    license: looked.licenseDir,
+    licenseId: license?.licenseId ?? null,
+    sequence: license?.sequence ?? null,
+    customer: license?.customer ?? null,
+    holds: refusal === null,
+    steps: reportSteps(refusal),
+  };
+  printData(report, options, formatReport);
   if (refusal !== null) throw refusal;
 }
 
 const marks = { passed: "✓", refused: "✗", "not reached": "·" } as const;
+
+function formatReport({ license, licenseId, sequence, customer, holds, steps }: VerificationReport): string {
+  return [
+    formatFields([
+      ["bundle", license],
+      ["license", licenseId === null ? null : `${licenseId}, sequence ${sequence}`],
+      ["customer", customer],
+    ]),
+    steps.map(({ step, state, code }) => `${marks[state]} ${step}${code === null ? "" : `: ${code}`}`).join("\n"),
+    holds ? "good: first authorization passes" : "refused: first authorization does not pass",
+  ]
+    .filter((paragraph) => paragraph !== "")
+    .join("\n\n");
+}
 
 async function status(options: GlobalOptions): Promise<void> {
   const { readLicenseStatus } = await import("../../service/index.ts");
   const found = await readLicenseStatus(dataDirectory(options.data));
   printData(found, options, formatStatus);
   for (const { code, message } of found.problems) say(formatError("signet", new SignetError(code, message)));
+  // A license that is refused refuses every service; its problems were just told.
+  if (found.problems.length === 0) warnRefusedServices(found.services);
 }
 
 function formatStatus(status: LicenseStatus): string {
@@ -124,40 +164,35 @@ function formatStatus(status: LicenseStatus): string {
       ["valid from", status.notBefore],
       ["expires", describeExpiry(status)],
       ["host match", `${matchedWeight} of ${enrolledWeight} points, ${threshold} needed${changed}`],
-      [
-        "state",
-        status.problems.length === 0 ? "good" : `REFUSED: ${status.problems.map(({ code }) => code).join(", ")}`,
-      ],
+      ["state", describeState(status)],
     ]),
     formatTable(
-      ["SERVICE", "VERSION", "RUNS LEFT", "RUN TIME LEFT", "CONCURRENCY", "EXPIRES"],
+      ["SERVICE", "VERSION", "RUNS LEFT", "TIME LEFT", "OF", "AT ONCE", "EXPIRES"],
       services.map(formatService),
     ),
   ].join("\n\n");
 }
 
-function formatService(service: ServiceStatus): string[] {
-  const { name, version, runsLimit, runsLeft, runTimeLimitMs, runTimeLeftMs, concurrency, expires } = service;
-  const duration = (ms: number) => formatDuration(ms);
-  return [
-    name,
-    version,
-    describeLeft(runsLeft, runsLimit, String),
-    describeLeft(runTimeLeftMs, runTimeLimitMs, duration),
-    `${concurrency}`,
-    expires.slice(0, 10),
-  ];
+function describeState({ problems, services }: LicenseStatus): string {
+  if (problems.length > 0) return `REFUSED: ${[...new Set(problems.map(({ code }) => code))].join(", ")}`;
+  const refused = describeRefused(services);
+  return refused.length === 0 ? "good" : `good, but ${refused.join(", ")}`;
 }
 
-function describeLeft(left: number | null, limit: number | null, format: (value: number) => string): string {
-  if (limit === null) return "unlimited";
-  return `${left === null ? "unknown" : format(left)} of ${format(limit)}`;
+function formatService(service: ServiceStatus): string[] {
+  const { name, version, runsLimit, runsLeft, runTimeLimitMs, runTimeLeftMs, concurrency, expires } = service;
+  const runs = runsLimit === null ? "unlimited" : `${runsLeft ?? "unknown"} of ${runsLimit}`;
+  const time =
+    runTimeLimitMs === null
+      ? ["unlimited", ""]
+      : [runTimeLeftMs === null ? "unknown" : formatDuration(runTimeLeftMs), formatDuration(runTimeLimitMs)];
+  return [name, version, runs, ...time, `${concurrency}`, expires.slice(0, 10)];
 }
 
 function describeExpiry({ expires, graceDays, time }: Pick<LicenseStatus, "expires" | "graceDays" | "time">): string {
-  const grace = graceDays === 0 ? "" : `, then ${graceDays} days of grace`;
+  const grace = graceDays === 0 ? "" : `, then ${plural(graceDays, "day")} of grace`;
   if (time === null) return `${expires}${grace}`;
   return time.phase === "valid"
-    ? `${expires}, in ${time.daysLeft} days${grace}`
-    : `${expires}: EXPIRED, ${time.daysLeft} days of grace left`;
+    ? `${expires}, in ${plural(time.daysLeft, "day")}${grace}`
+    : `${expires}: EXPIRED, ${plural(time.daysLeft, "day")} of grace left`;
 }
