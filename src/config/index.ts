@@ -1,4 +1,6 @@
 export { type DataDirectory, dataDirectory } from "./data-directory.ts";
-export { type ResolvedListen, resolveListen } from "./listen.ts";
+export { describeIssue } from "./describe-issue.ts";
+export { parseListen, type ResolvedListen, resolveListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
+export { parseYaml } from "./parse-yaml.ts";
 export { configSchema, type ServerConfig, serviceSettings } from "./schema.ts";
