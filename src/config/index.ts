@@ -3,4 +3,4 @@ export { describeIssue } from "./describe-issue.ts";
 export { parseListen, type ResolvedListen, resolveListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
 export { parseYaml } from "./parse-yaml.ts";
-export { configSchema, type ServerConfig, serviceSettings } from "./schema.ts";
+export { configSchema, logFormats, logLevels, type ServerConfig, serviceSettings } from "./schema.ts";

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { fileError, SignetError } from "../errors.ts";
+import { fileError, inFile, SignetError } from "../errors.ts";
 import {
   isIssuedBy,
   keyIdOf,
@@ -78,7 +78,7 @@ async function loadTrustRoot(directory: string, name: string): Promise<TrustRoot
     tooLarge: "TRUST_ROOT_INVALID",
     what: "a certificate",
   });
-  const root = parseTrustRoot(pem);
+  const root = inFile(path, () => parseTrustRoot(pem));
   if (name !== `${root.keyId}.pem`) {
     throw new SignetError("TRUST_ROOT_INVALID", `${path}: expected the file name ${root.keyId}.pem`);
   }

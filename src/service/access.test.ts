@@ -188,7 +188,7 @@ describe("the file", () => {
     const file = useAccessFile();
     await addToken(file, grant);
     writeFileSync(file, text);
-    expect(codeOf(() => useAccess(file))).toBe("CONFIG_INVALID");
+    expect(codeOf(() => useAccess(file))).toBe("ACCESS_FILE_INVALID");
   });
 
   test("that others may read or write is refused", async () => {
@@ -196,7 +196,7 @@ describe("the file", () => {
     await addToken(file, grant);
     for (const mode of [0o620, 0o602, 0o644]) {
       chmodSync(file, mode);
-      expect(codeOf(() => readTokens(file))).toBe("CONFIG_INVALID");
+      expect(codeOf(() => readTokens(file))).toBe("ACCESS_FILE_INVALID");
     }
   });
 

@@ -57,7 +57,7 @@ interface Holder {
   readonly expiresMs: number;
 }
 
-/** @throws CONFIG_INVALID, FILE_UNREADABLE where the file is there but not usable */
+/** @throws ACCESS_FILE_INVALID, FILE_UNREADABLE where the file is there but not usable */
 export function openAccess({ file, log, clock = systemClock }: AccessOptions): Access {
   let version = fileVersion(file);
   let holders = loadHolders(file);

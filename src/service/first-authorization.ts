@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
-import { fileError, SignetError } from "../errors.ts";
+import { fileError, inFile, SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
@@ -107,11 +107,5 @@ export async function loadRevocationLists(directory: string, roots: readonly Tru
 
 async function loadRevocationList(path: string, roots: readonly TrustRoot[]): Promise<RevocationList> {
   const file = await readRevocationListFile(path);
-  try {
-    return parseRevocationList(file, roots);
-  } catch (error) {
-    // There may be many of them.
-    const { code, message } = SignetError.from(error);
-    throw new SignetError(code, `${path}: ${message}`, { cause: error });
-  }
+  return inFile(path, () => parseRevocationList(file, roots)); // named, for there may be many of them
 }
