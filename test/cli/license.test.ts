@@ -178,7 +178,7 @@ describe("beside a running server", () => {
     expect(host.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 0 });
   });
 
-  test("a service whose runs are used up is named by status, check and install", async () => {
+  test("a service whose runs are used up is named by status, check, install and renewal", async () => {
     const host = desk.useHost();
     host.signet("license", "install", desk.useBundle());
     (await useRuns(host, limits.runs)).beat();
@@ -189,6 +189,13 @@ describe("beside a running server", () => {
     }
     const [service] = JSON.parse(host.signet("check", "--json").out).services;
     expect(service).toMatchObject({ runsLeft: 0, refusal: "LICENSE_RUNS_EXHAUSTED" });
+
+    const [request, renewed] = [join(host.directory, "used.req"), join(host.directory, "renewed")];
+    host.signet("host", "request", "--out", request);
+    const renewal = desk.issue(request, renewed, undefined, "--renew", join(host.data.licenseDir, "license.lic"));
+    expect(renewal).toMatchObject({ exit: 0, err: expect.stringMatching(/^Warning: identity: .* none left/m) });
+    const mistaken = desk.issue(request, join(host.directory, "mistaken"));
+    expect(mistaken).toMatchObject({ exit: 0, err: expect.stringMatching(/--renew/) });
   });
 
   test("a request quotes what was used, also where the license was taken away to hide it", async () => {
