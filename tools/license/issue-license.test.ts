@@ -209,7 +209,7 @@ test("a renewal keeps the license id and counts up, for the same host and by the
   expect((await authorize(renewal.out, host)).license.sequence).toBe(2);
   expect(await codeOf(() => nextLicenseNumber(file, vendor, other.request))).toBe("HOST_KEY_MISMATCH");
   const stranger = await useVendor();
-  expect(await codeOf(() => nextLicenseNumber(file, stranger, host.request))).toBe("LICENSE_UNTRUSTED");
+  expect(await codeOf(() => nextLicenseNumber(file, stranger, host.request))).toBe("VENDOR_MISMATCH");
   file[file.length >> 2]! ^= 1;
   expect(await codeOf(() => nextLicenseNumber(file, vendor, host.request))).not.toBe("none");
 });
