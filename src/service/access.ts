@@ -48,6 +48,11 @@ const systemClock: AccessClock = { wallMs: () => Date.now(), monotonicMs: () => 
 
 /** A removed token works for at most this long. */
 export const RECHECK_MS = 1000;
+/**
+ * Where a token is not known the file is looked at sooner, so that a new one works at once; but no more often than
+ * this, so that whoever guesses tokens costs no more than a look now and then.
+ */
+export const RECHECK_UNKNOWN_MS = 100;
 
 const unknownSecret = Buffer.alloc(32);
 
@@ -63,9 +68,10 @@ export function openAccess({ file, log, clock = systemClock }: AccessOptions): A
   let holders = loadHolders(file);
   let checkedAtMs = clock.monotonicMs();
 
-  function refresh(): void {
+  /** Reads the file again if it changed and was not looked at for so long. */
+  function refresh(afterMs: number): void {
     const now = clock.monotonicMs();
-    if (now - checkedAtMs < RECHECK_MS) return;
+    if (now - checkedAtMs < afterMs) return;
     checkedAtMs = now;
     const found = fileVersion(file);
     if (found === version) return;
@@ -82,12 +88,13 @@ export function openAccess({ file, log, clock = systemClock }: AccessOptions): A
 
   return {
     authenticate(authorization) {
-      refresh();
+      refresh(RECHECK_MS);
       const match = /^[Bb]earer +sgn_([a-z0-9]{8})_([A-Za-z0-9_-]{43})$/.exec(authorization ?? "");
       if (match === null) {
         const found = authorization === undefined ? "none" : "something else";
         throw new SignetError("UNAUTHENTICATED", `authorization: expected \`Bearer TOKEN\`, found ${found}`);
       }
+      if (!holders.has(match[1]!)) refresh(RECHECK_UNKNOWN_MS);
       const holder = holders.get(match[1]!);
       const matches = timingSafeEqual(hashSecret(match[2]!), holder?.secretHash ?? unknownSecret);
       if (holder === undefined || !matches) {

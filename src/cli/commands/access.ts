@@ -15,7 +15,7 @@ interface AddOptions extends GlobalOptions {
   readonly expires?: Date;
 }
 
-/** `signet access`: who may call this server. A running server notices changes within a second. */
+/** `signet access`: who may call this server. A running server takes a new token at once and drops a removed one within a second. */
 export function accessCommand(): Command {
   const command = new Command("access").description("Give and take away access to the server.").helpCommand(false);
 
