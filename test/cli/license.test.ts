@@ -165,6 +165,15 @@ test("a clock that was set back by more than a day is refused, by less is not", 
   expect(refused).toMatchObject({ exit: 3, code: "CLOCK_SET_BACK" });
 });
 
+test("a token for a service that is not licensed, or with a name that is taken, is made with a warning", () => {
+  const host = desk.useHost();
+  const add = (service: string) => host.signet("access", "add", "--name", "web", "--service", service).err;
+  expect(add("nosuch")).not.toMatch(/Warning/);
+  host.signet("license", "install", desk.useBundle());
+  expect(add("nosuch")).toMatch(/Warning: [^\n]*nosuch[\s\S]*Warning: [^\n]*web/);
+  expect(add("identity")).not.toMatch(/Warning: [^\n]*identity/);
+});
+
 describe("beside a running server", () => {
   test("status, verify and check read its ledger, and a license can be installed", async () => {
     const host = desk.useHost();

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { dataDirectory } from "../../config/index.ts";
+import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { formatTable } from "../text-layout.ts";
@@ -55,13 +55,31 @@ export function accessCommand(): Command {
 }
 
 async function add(options: AddOptions): Promise<void> {
-  const { addToken } = await import("../../service/index.ts");
+  const { addToken, readTokens } = await import("../../service/index.ts");
+  const data = dataDirectory(options.data);
   const services: "all" | string[] = options.service ?? "all";
   const grant = { name: options.name, role: options.role, services, expires: options.expires ?? null };
-  const { token, record } = await addToken(dataDirectory(options.data).accessFile, grant);
+  const namesakes = readTokens(data.accessFile).filter(({ name }) => name === options.name);
+  const { token, record } = await addToken(data.accessFile, grant);
   printData({ token: token.reveal(), ...shown(record) }, options, (made) => made.token);
   if (services === "all") say(`The token may use every service as ${record.role}; --service limits it.`);
+  for (const service of await unlicensedOf(data, services)) {
+    say(`Warning: the installed license names no service ${service}; the token waits for one that does.`);
+  }
+  for (const { id } of namesakes) {
+    say(`Warning: token ${id} is called ${record.name} too, and works on; logs show only the name.`);
+  }
   say(`Keep it: it is not stored and cannot be shown again. Take it away with \`signet access remove ${record.id}\`.`);
+}
+
+/** Which of these services the installed license does not name; none where no license can be read. */
+async function unlicensedOf(data: DataDirectory, services: "all" | readonly string[]): Promise<string[]> {
+  if (services === "all") return [];
+  const { readInstalledLicense } = await import("../../service/index.ts");
+  const installed = await readInstalledLicense(data).catch(() => undefined);
+  if (installed === undefined) return [];
+  const licensed = installed.license.services.map(({ name }) => name);
+  return services.filter((service) => !licensed.includes(service));
 }
 
 async function list(options: GlobalOptions): Promise<void> {
@@ -98,5 +116,6 @@ function parseDate(text: string): Date {
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime())) {
     throw new InvalidArgumentError("Expected a date such as 2030-12-31.");
   }
+  if (date.getTime() <= Date.now()) throw new InvalidArgumentError("Expected a time that is still to come.");
   return date;
 }
