@@ -43,6 +43,11 @@ export const errorCatalogue = {
     meaning: "A file or directory could not be read or written.",
     next: "Check the path and its permissions.",
   },
+  ACCESS_FILE_INVALID: {
+    ...usage,
+    meaning: "The file of access tokens is damaged, or not for its owner alone.",
+    next: "Put right what the message names, restore the file from a backup, or move it away and make new tokens with `signet access add`.",
+  },
   FILE_EXISTS: {
     ...usage,
     meaning: "A file that must not be overwritten is already there.",
@@ -307,13 +312,13 @@ export const errorCatalogue = {
     status: "INTERNAL",
     exit: 1,
     meaning: "The plugin reported an error.",
-    next: "The plugin's own words follow; ask its vendor.",
+    next: "The plugin's own words precede; ask its vendor.",
   },
   SERVICE_START_FAILED: {
     status: "UNAVAILABLE",
     exit: 1,
     meaning: "A service's plugin could not be started.",
-    next: "The plugin's own words follow; ask its vendor.",
+    next: "The reason precedes, mostly in the plugin's own words; ask its vendor.",
   },
   SANDBOX_UNAVAILABLE: {
     status: "UNAVAILABLE",
@@ -501,6 +506,11 @@ export const errorCatalogue = {
     meaning: "The vendor's private key could not be opened.",
     next: "Check the passphrase and the file.",
   },
+  VENDOR_MISMATCH: {
+    ...refused,
+    meaning: "A license was signed by another vendor than the one whose keys or root were given.",
+    next: "Give the license, keys and root of one vendor; `signet-license inspect` shows the key ids of each.",
+  },
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
@@ -511,7 +521,8 @@ export class SignetError extends Error {
 
   /** @param message where, what was expected, what was found; without the code and without secrets. */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    // What a plugin, zod or Node says may end a sentence; the next step follows after a full stop of ours.
+    super(message.replace(/(?<!\.)\.\s*$/, ""), options);
     this.name = "SignetError";
     this.code = code;
   }
@@ -532,6 +543,16 @@ export class SignetError extends Error {
   static from(thrown: unknown): SignetError {
     if (thrown instanceof SignetError) return thrown;
     return new SignetError("INTERNAL", "an unexpected error occurred", { cause: thrown });
+  }
+}
+
+/** Runs what reads the content of a file, and names the file in its error: the content does not know where it was. */
+export function inFile<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SignetError)) throw error;
+    throw new SignetError(error.code, `${path}: ${error.message}`, { cause: error });
   }
 }
 

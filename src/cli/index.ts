@@ -1,2 +1,4 @@
+export { formatDuration } from "./format-duration.ts";
 export { type DataFormat, printData, runProgram, say } from "./output.ts";
-export { formatFields, formatTable, wrapText } from "./text-layout.ts";
+export { plural } from "./plural.ts";
+export { formatFields, formatTable, terminalColumns, wrapText } from "./text-layout.ts";

@@ -1,8 +1,8 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { parseDocument } from "yaml";
-import type { z } from "zod";
 import { fileError, SignetError } from "../errors.ts";
+import { describeIssue } from "./describe-issue.ts";
+import { parseYaml, type YamlContent } from "./parse-yaml.ts";
 import { type ConfigInput, configSchema, type ServerConfig } from "./schema.ts";
 
 const MAX_CONFIG_BYTES = 1024 * 1024;
@@ -19,14 +19,27 @@ export interface ConfigSource {
 /** @throws CONFIG_INVALID, FILE_UNREADABLE */
 export function loadConfig(source: ConfigSource): ServerConfig {
   const text = readConfigFile(source);
-  const written = text === undefined ? {} : parseYaml(text, source.file);
-  return parseConfig(written, source.file, source.overrides);
+  if (text === undefined) return parseConfig({}, source.file, source.overrides);
+  const { value, placeOf } = parseYaml(text, source.file, "CONFIG_INVALID");
+  return parseConfig(value, source.file, source.overrides, placeOf);
 }
 
-/** @param where names the source in error messages; relative paths inside are relative to its directory. */
-export function parseConfig(written: unknown, where: string, overrides: ConfigSource["overrides"] = {}): ServerConfig {
-  const parsed = configSchema.safeParse(withOverrides(written ?? {}, overrides));
-  if (!parsed.success) throw new SignetError("CONFIG_INVALID", `${where}: ${describeIssue(parsed.error)}`);
+/**
+ * @param where names the source in error messages; relative paths inside are relative to its directory
+ * @param placeOf names it more exactly, for the value at a path
+ */
+export function parseConfig(
+  written: unknown,
+  where: string,
+  overrides: ConfigSource["overrides"] = {},
+  placeOf: YamlContent["placeOf"] = () => where,
+): ServerConfig {
+  const merged = withOverrides(written ?? {}, overrides);
+  const parsed = configSchema.safeParse(merged);
+  if (!parsed.success) {
+    const { key, path, words } = describeIssue(parsed.error, merged);
+    throw new SignetError("CONFIG_INVALID", `${placeOf(path)}: ${key === "" ? "" : `${key}: `}${words}`);
+  }
   const { tls, ...rest } = parsed.data;
   const base = dirname(resolve(where));
   if (tls === undefined) return deepFreeze(rest);
@@ -65,21 +78,6 @@ function readStart(file: string, maxBytes: number): Buffer {
   }
 }
 
-function parseYaml(text: string, file: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true, strict: true, uniqueKeys: true });
-  const problem = document.errors[0] ?? document.warnings[0];
-  if (problem !== undefined) {
-    const line = problem.linePos?.[0].line;
-    const reason = problem.message.split("\n")[0]!.replace(/ at line \d+, column \d+:?$/, "");
-    throw new SignetError("CONFIG_INVALID", `${file}${line === undefined ? "" : `:${line}`}: ${lowerFirst(reason)}`);
-  }
-  try {
-    return document.toJS({ maxAliasCount: 0 }); // aliases are how a small YAML file becomes a huge object
-  } catch (cause) {
-    throw new SignetError("CONFIG_INVALID", `${file}: expected plain YAML without aliases`, { cause });
-  }
-}
-
 function withOverrides(written: unknown, overrides: NonNullable<ConfigSource["overrides"]>): unknown {
   if (typeof written !== "object" || written === null || Array.isArray(written)) return written;
   const merged: Record<string, unknown> = { ...written };
@@ -93,18 +91,6 @@ function withOverrides(written: unknown, overrides: NonNullable<ConfigSource["ov
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The first issue in words: key path, what was expected, what was found. */
-function describeIssue(error: z.ZodError): string {
-  const issue = error.issues[0]!;
-  const path = issue.path.map(String).join(".");
-  const message = lowerFirst(issue.message.replace(/^Invalid input: /, ""));
-  return path === "" ? message : `${path}: ${message}`;
-}
-
-function lowerFirst(text: string): string {
-  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }
 
 function deepFreeze<T>(value: T): T {

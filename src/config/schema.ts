@@ -70,7 +70,8 @@ const settings = z.strictObject({
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
 });
 
-const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export const logFormats = ["auto", "json", "pretty"] as const;
 
 export const configSchema = z.strictObject({
   listen: z.string().default("127.0.0.1:8001").describe("Where gRPC listens: `ADDRESS:PORT` or `[IPv6]:PORT`."),
@@ -117,7 +118,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       level: z.enum(logLevels).default("info").describe("The least severe lines that are written."),
       format: z
-        .enum(["auto", "json", "pretty"])
+        .enum(logFormats)
         .default("auto")
         .describe("`json` for machines, `pretty` for people; `auto` is pretty on a terminal."),
     })

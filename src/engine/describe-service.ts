@@ -5,6 +5,8 @@ import { type FileRole, SealedFiles, Slots } from "../plugin/index.ts";
 import { type HostFacts, HostProcess } from "./host-process.ts";
 
 export interface ServiceDescription {
+  /** For messages. Default "plugin". */
+  readonly name?: string;
   /** In load order. */
   readonly files: readonly { readonly name: string; readonly role: FileRole; readonly path: string }[];
   readonly config: unknown;
@@ -21,7 +23,7 @@ export async function describeService(description: ServiceDescription): Promise<
   const sealed = new SealedFiles();
   const home = mkdtempSync(join(tmpdir(), "signet-describe-"));
   const host = new HostProcess({
-    service: description.files.find((file) => file.role === "library")?.name ?? "plugin",
+    service: description.name ?? "plugin",
     files: description.files.map(({ name, role, path }) => ({
       name,
       role,

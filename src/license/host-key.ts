@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SignetError } from "../errors.ts";
 import { formatPem, PemError, parsePem } from "./pem.ts";
 import { readSmallFile } from "./read-file.ts";
-import { createFile, replaceFile } from "./write-file.ts";
+import { createPrivateFile, replaceFile } from "./write-file.ts";
 
 const FILE_NAME = "host.key";
 const MAX_KEY_BYTES = 8 * 1024;
@@ -36,7 +36,7 @@ export async function createHostKey(directory: string): Promise<HostKey> {
   const blocks = [signing, wrapping].map((key) =>
     formatPem("PRIVATE KEY", key.export({ format: "der", type: "pkcs8" })),
   );
-  await createFile(join(directory, FILE_NAME), blocks.join(""), 0o600);
+  await createPrivateFile(join(directory, FILE_NAME), blocks.join(""), 0o600);
   await chmod(directory, 0o700);
   return hostKeyFrom(signing, wrapping, undefined);
 }

@@ -25,7 +25,9 @@ const md5Hex = z.string().regex(/^[0-9a-f]{32}$/);
 const instant = z.iso.datetime();
 const count = z.int().nonnegative();
 /** Names are labels, never paths. */
-export const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
+export const label = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "expected letters, digits, dots, dashes and underscores");
 
 export const digestsSchema = z.strictObject({ size: count, md5: md5Hex, sha256: sha256Hex });
 export type Digests = z.infer<typeof digestsSchema>;

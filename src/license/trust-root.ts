@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { fileError, SignetError } from "../errors.ts";
+import { fileError, inFile, SignetError } from "../errors.ts";
 import {
   isIssuedBy,
   keyIdOf,
@@ -12,7 +12,7 @@ import {
 } from "./certificates.ts";
 import { PemError, parsePem } from "./pem.ts";
 import { readSmallFile } from "./read-file.ts";
-import { createFile } from "./write-file.ts";
+import { createPrivateFile } from "./write-file.ts";
 
 const MAX_ROOT_BYTES = 64 * 1024;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -42,7 +42,7 @@ export function parseTrustRoot(pem: Uint8Array): TrustRoot {
 /** Pins a root as DIRECTORY/KEYID.pem. @throws TRUST_ROOT_INVALID; FILE_EXISTS if a root with this key is pinned. */
 export async function addTrustRoot(directory: string, pem: Uint8Array): Promise<TrustRoot> {
   const root = parseTrustRoot(pem);
-  await createFile(join(directory, `${root.keyId}.pem`), root.certificate.toString(), 0o644);
+  await createPrivateFile(join(directory, `${root.keyId}.pem`), root.certificate.toString(), 0o644);
   return root;
 }
 
@@ -78,7 +78,7 @@ async function loadTrustRoot(directory: string, name: string): Promise<TrustRoot
     tooLarge: "TRUST_ROOT_INVALID",
     what: "a certificate",
   });
-  const root = parseTrustRoot(pem);
+  const root = inFile(path, () => parseTrustRoot(pem));
   if (name !== `${root.keyId}.pem`) {
     throw new SignetError("TRUST_ROOT_INVALID", `${path}: expected the file name ${root.keyId}.pem`);
   }

@@ -5,7 +5,7 @@ import { fileError, SignetError } from "../errors.ts";
 
 /**
  * Writes a file that must not exist yet: it appears whole or not at all, survives a power cut, and is never
- * written over or through a link. The directory is made with mode 0700.
+ * written over or through a link. Its directory must be there.
  *
  * @throws FILE_EXISTS, FILE_UNREADABLE
  */
@@ -13,7 +13,6 @@ export async function createFile(path: string, content: string, mode: number): P
   const directory = dirname(path);
   const draft = `${path}.${randomUUID()}.new`;
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
     await writeDraft(draft, content, mode);
     // link, unlike rename, fails when the name is taken.
     await link(draft, path).finally(() => unlink(draft));
@@ -24,6 +23,17 @@ export async function createFile(path: string, content: string, mode: number): P
     }
     throw fileError(path, error);
   }
+}
+
+/** The same in a directory for this user alone, which is made with mode 0700 if need be. @throws FILE_EXISTS, FILE_UNREADABLE */
+export async function createPrivateFile(path: string, content: string, mode: number): Promise<void> {
+  const directory = dirname(path);
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fileError(directory, error);
+  }
+  await createFile(path, content, mode);
 }
 
 /** Puts a new file in the place of one that is there: the old or the new one has the name at every instant. @throws FILE_UNREADABLE */

@@ -33,7 +33,7 @@ export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { protectMemory } from "./protect-memory.ts";
 export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
 export { closeSandbox, type SandboxFacts, sandboxArguments, verifySandbox } from "./sandbox.ts";
-export { type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
+export { compareFile, type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export {
   type FileRole,

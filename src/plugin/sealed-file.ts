@@ -1,5 +1,14 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
 import { totalmem } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileError, SignetError } from "../errors.ts";
@@ -75,11 +84,7 @@ export class SealedFiles {
   *sealInSteps(path: string, expected: ExpectedFile): Steps<SealedFile> {
     const source = openRegularFile(path, expected.name);
     try {
-      const stats = fstatSync(source, { bigint: true });
-      // Checked before reading so that a huge file in the place of a small one costs nothing.
-      if (stats.size !== BigInt(expected.size)) {
-        throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
-      }
+      const stats = verifySize(path, source, expected);
       let fd = this.#fdBySha256.get(expected.sha256);
       if (fd === undefined) {
         fd = yield* copyAndSeal(source, expected);
@@ -179,6 +184,21 @@ export async function hashAgain(file: SealedFile, expected: ExpectedFile): Promi
   }
 }
 
+/**
+ * Compares a file on disk with what the vendor signed, for looking only: it may change the next moment, so nothing is
+ * loaded on the strength of it. Takes no memory, and other work goes on meanwhile.
+ * @throws LIBRARY_MISSING, LIBRARY_NOT_REGULAR, LIBRARY_DIGEST_MISMATCH
+ */
+export async function compareFile(path: string, expected: ExpectedFile): Promise<void> {
+  const source = openRegularFile(path, expected.name);
+  try {
+    verifySize(path, source, expected);
+    compareDigests(path, await runStepsAside(digestsInSteps(source, expected.size)), expected);
+  } finally {
+    closeSync(source);
+  }
+}
+
 /** Opens without following a final link and without waiting on a pipe. */
 function openRegularFile(path: string, name: string): number {
   let fd: number;
@@ -259,6 +279,15 @@ function* digestsInSteps(fd: number, size: number): Steps<FileDigests> {
     yield;
   }
   return { md5: md5.digest("hex"), sha256: sha256.digest("hex") };
+}
+
+/** Before reading, so that a huge file in the place of a small one costs nothing. */
+function verifySize(path: string, source: number, expected: ExpectedFile): BigIntStats {
+  const stats = fstatSync(source, { bigint: true });
+  if (stats.size !== BigInt(expected.size)) {
+    throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
+  }
+  return stats;
 }
 
 function compareDigests(path: string, found: { md5: string; sha256: string }, expected: ExpectedFile): void {

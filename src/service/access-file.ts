@@ -13,6 +13,7 @@ import {
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { describeIssue } from "../config/index.ts";
 import { fileError, SignetError } from "../errors.ts";
 import { Secret } from "../telemetry/index.ts";
 import type { CallLimits } from "./call-quotas.ts";
@@ -66,7 +67,7 @@ export interface TokenGrant {
 const LOCK_WAIT_MS = 2000;
 const LOCK_RETRY_MS = 20;
 
-/** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, CONFIG_INVALID, FILE_UNREADABLE */
+/** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, ACCESS_FILE_INVALID, FILE_UNREADABLE */
 export async function addToken(file: string, grant: TokenGrant): Promise<{ token: Secret; record: TokenRecord }> {
   const secret = randomBytes(32).toString("base64url");
   const record = recordFromGrant(grant, { secretSha256: hashSecret(secret).toString("hex") });
@@ -146,7 +147,7 @@ export async function removeToken(file: string, id: string): Promise<TokenRecord
   return removed!;
 }
 
-/** The tokens of the file; none where there is no file yet. @throws CONFIG_INVALID, FILE_UNREADABLE */
+/** The tokens of the file; none where there is no file yet. @throws ACCESS_FILE_INVALID, FILE_UNREADABLE */
 export function readTokens(file: string): TokenRecord[] {
   let text: string;
   try {
@@ -156,7 +157,8 @@ export function readTokens(file: string): TokenRecord[] {
     if (!stats.isFile()) throw new SignetError("CONFIG_INVALID", `${file}: expected a regular file`);
     const mode = stats.mode & 0o777;
     if ((mode & 0o077) !== 0) {
-      throw new SignetError("CONFIG_INVALID", `${file}: expected permissions 600, found ${mode.toString(8)}`);
+      const message = `${file}: expected permissions 600, as chmod 600 gives them, found ${mode.toString(8)}`;
+      throw new SignetError("ACCESS_FILE_INVALID", message);
     }
     text = readFileSync(file, "utf8");
   } catch (cause) {
@@ -167,19 +169,14 @@ export function readTokens(file: string): TokenRecord[] {
   try {
     written = JSON.parse(text);
   } catch (cause) {
-    throw new SignetError(
-      "CONFIG_INVALID",
-      `${file}: expected JSON written by \`signet access\`, found something else`,
-      { cause },
-    );
+    const message = `${file}: expected JSON written by \`signet access\`, found something else`;
+    throw new SignetError("ACCESS_FILE_INVALID", message, { cause });
   }
   const parsed = accessFileSchema.safeParse(written);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new SignetError(
-      "CONFIG_INVALID",
-      `${file}: ${issue.path.map(String).join(".")}: expected what \`signet access\` writes`,
-    );
+    // What is written there is not repeated: it may be a secret in the wrong place.
+    const { key, words } = describeIssue(parsed.error, written, { quote: false });
+    throw new SignetError("ACCESS_FILE_INVALID", `${file}: ${key || "the file"}: ${words}`);
   }
   return parsed.data.tokens;
 }

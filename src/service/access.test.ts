@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../errors.ts";
 import { createLog } from "../telemetry/index.ts";
-import { type Action, openAccess, RECHECK_MS } from "./access.ts";
+import { type Action, openAccess, RECHECK_MS, RECHECK_UNKNOWN_MS } from "./access.ts";
 import { addToken, type Role, readTokens, removeToken, roles, type TokenGrant } from "./access-file.ts";
 
 const grant: TokenGrant = { name: "web", role: "client", services: "all", expires: null };
@@ -90,6 +90,21 @@ describe("a token", () => {
     expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
     clock.wall += 1;
     expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("UNAUTHENTICATED");
+  });
+
+  test("that is added works at once, and guessing does not make the file be read more often", async () => {
+    const file = useAccessFile();
+    await addToken(file, grant);
+    const { access, clock } = useAccess(file);
+    const guess = `Bearer sgn_${"0".repeat(8)}_${"A".repeat(43)}`;
+    clock.monotonic += RECHECK_UNKNOWN_MS;
+    expect(codeOf(() => access.authenticate(guess))).toBe("UNAUTHENTICATED");
+    const { token } = await addToken(file, { ...grant, name: "second" });
+    // The guess has just had the file looked at.
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("UNAUTHENTICATED");
+    clock.monotonic += RECHECK_UNKNOWN_MS;
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
+    expect(RECHECK_UNKNOWN_MS).toBeLessThanOrEqual(100);
   });
 
   test("that is removed stops within a second, and one that is added starts", async () => {
@@ -188,7 +203,7 @@ describe("the file", () => {
     const file = useAccessFile();
     await addToken(file, grant);
     writeFileSync(file, text);
-    expect(codeOf(() => useAccess(file))).toBe("CONFIG_INVALID");
+    expect(codeOf(() => useAccess(file))).toBe("ACCESS_FILE_INVALID");
   });
 
   test("that others may read or write is refused", async () => {
@@ -196,7 +211,7 @@ describe("the file", () => {
     await addToken(file, grant);
     for (const mode of [0o620, 0o602, 0o644]) {
       chmodSync(file, mode);
-      expect(codeOf(() => readTokens(file))).toBe("CONFIG_INVALID");
+      expect(codeOf(() => readTokens(file))).toBe("ACCESS_FILE_INVALID");
     }
   });
 

@@ -56,6 +56,11 @@ const systemClock: AccessClock = { wallMs: () => Date.now(), monotonicMs: () => 
 
 /** A removed token works for at most this long. */
 export const RECHECK_MS = 1000;
+/**
+ * Where a token is not known the file is looked at sooner, so that a new one works at once; but no more often than
+ * this, so that whoever guesses tokens costs no more than a look now and then.
+ */
+export const RECHECK_UNKNOWN_MS = 100;
 
 const unknownSecret = Buffer.alloc(32);
 
@@ -71,15 +76,16 @@ interface Holders {
   readonly byCertificate: ReadonlyMap<string, Holder>;
 }
 
-/** @throws CONFIG_INVALID, FILE_UNREADABLE where the file is there but not usable */
+/** @throws ACCESS_FILE_INVALID, FILE_UNREADABLE where the file is there but not usable */
 export function openAccess({ file, log, clock = systemClock }: AccessOptions): Access {
   let version = fileVersion(file);
   let holders = loadHolders(file);
   let checkedAtMs = clock.monotonicMs();
 
-  function refresh(): void {
+  /** Reads the file again if it changed and was not looked at for so long. */
+  function refresh(afterMs: number): void {
     const now = clock.monotonicMs();
-    if (now - checkedAtMs < RECHECK_MS) return;
+    if (now - checkedAtMs < afterMs) return;
     checkedAtMs = now;
     const found = fileVersion(file);
     if (found === version) return;
@@ -96,7 +102,7 @@ export function openAccess({ file, log, clock = systemClock }: AccessOptions): A
 
   return {
     authenticate(authorization, certificate) {
-      refresh();
+      refresh(RECHECK_MS);
       if (authorization === undefined) {
         const fingerprint = certificate?.();
         if (fingerprint !== undefined) return inTime(holders.byCertificate.get(fingerprint), "certificate");
@@ -106,6 +112,7 @@ export function openAccess({ file, log, clock = systemClock }: AccessOptions): A
         const found = authorization === undefined ? "none" : "something else";
         throw new SignetError("UNAUTHENTICATED", `authorization: expected \`Bearer TOKEN\`, found ${found}`);
       }
+      if (!holders.byId.has(match[1]!)) refresh(RECHECK_UNKNOWN_MS);
       const holder = holders.byId.get(match[1]!);
       const matches = timingSafeEqual(hashSecret(match[2]!), holder?.secretHash ?? unknownSecret);
       return inTime(matches ? holder : undefined, "token");

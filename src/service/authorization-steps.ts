@@ -34,7 +34,7 @@ export const authorizationSteps = [
     codes: ["LEDGER_BUSY", "LEDGER_MISSING", "LEDGER_TAMPERED", "LEDGER_ROLLED_BACK", "LEDGER_UNWRITABLE"],
   },
   {
-    step: "every library and model is the one that was signed",
+    step: "every library and model is the one signed",
     codes: [
       ...["LIBRARY_MISSING", "LIBRARY_NOT_REGULAR", "LIBRARY_DIGEST_MISMATCH", "LIBRARY_DEPENDENCY_UNCOVERED"],
       ...["LIBRARY_UNSEALABLE", "PLUGIN_INCOMPATIBLE"],

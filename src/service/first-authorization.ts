@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
-import { fileError, SignetError } from "../errors.ts";
+import { fileError, inFile, SignetError } from "../errors.ts";
 import {
   type AuthorizedLicense,
   authorizeLicense,
@@ -135,4 +135,9 @@ export async function loadRevocationLists(
 function isOfPinnedRoot(name: string, roots: readonly TrustRoot[]): boolean {
   const rootKeyId = /^([0-9a-f]{64})-[0-9a-f]{64}\.crl$/.exec(name)?.[1];
   return rootKeyId === undefined || roots.some(({ keyId }) => keyId === rootKeyId);
+}
+
+async function _loadRevocationList(path: string, roots: readonly TrustRoot[]): Promise<SignedRevocationList> {
+  const file = await readRevocationListFile(path);
+  return inFile(path, () => parseRevocationList(file, roots)); // named, for there may be many of them
 }

@@ -33,4 +33,5 @@ export { readHostMachine } from "./read-host-machine.ts";
 export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
+export { remainingOf, serviceRefusal, type UsageTotals } from "./service-terms.ts";
 export { readServingState, type ServingState } from "./serving-state.ts";

@@ -17,12 +17,13 @@ import { authorizeFirst, type FirstAuthorization, type LedgerFacts } from "./fir
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
 import { replaceDirectory } from "./replace-directory.ts";
+import type { UsageTotals } from "./service-terms.ts";
 import { readServingState } from "./serving-state.ts";
 
 const STAGED_PREFIX = "license.new-";
 
 export interface InstalledBundle {
-  readonly first: FirstAuthorization<LedgerFacts>;
+  readonly first: FirstAuthorization<LedgerFacts & UsageTotals>;
   /** Where the license that was installed before lies now; null if there was none. */
   readonly previous: string | null;
 }
@@ -91,7 +92,7 @@ async function openRoot(root: string): Promise<FileHandle> {
 }
 
 /** Every step of first authorization on the copy; also, nothing older than what is installed, used or not. */
-async function authorizeStaged(data: DataDirectory, staged: string): Promise<FirstAuthorization<LedgerFacts>> {
+async function authorizeStaged(data: DataDirectory, staged: string): Promise<InstalledBundle["first"]> {
   const installed = (await readInstalledLicense(data).catch(() => undefined))?.license;
   return await authorizeFirst({ ...data, licenseDir: staged }, (hostKey) => {
     const ledger = readHostLedger(data, hostKey);
@@ -99,8 +100,9 @@ async function authorizeStaged(data: DataDirectory, staged: string): Promise<Fir
       const used = ledger.highestSequence(licenseId);
       return installed?.licenseId === licenseId ? Math.max(used, installed.sequence) : used;
     };
+    const totals: UsageTotals["totals"] = (licenseId, service) => ledger.totals(licenseId, service);
     const { revocationNumbers, highWaterMs } = ledger;
-    return { highestSequence, isDeactivated: (id) => ledger.isDeactivated(id), revocationNumbers, highWaterMs };
+    return { highestSequence, isDeactivated: (id) => ledger.isDeactivated(id), revocationNumbers, highWaterMs, totals };
   });
 }
 

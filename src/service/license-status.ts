@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { DataDirectory } from "../config/index.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
 import {
@@ -11,6 +12,9 @@ import {
   type LicenseTime,
   loadTrustRoots,
   matchFingerprint,
+  readConfFile,
+  verifyClock,
+  verifyConfDigests,
   verifyFingerprint,
   verifyHostKey,
   verifyListsCurrent,
@@ -20,11 +24,13 @@ import {
   verifyTime,
   warningsOf,
 } from "../license/index.ts";
+import { compareFile } from "../plugin/index.ts";
 import { loadRevocationLists } from "./first-authorization.ts";
 import { readHostLedger } from "./host-ledger.ts";
 import { readInstalledLicense } from "./installed-license.ts";
 import { openOwnHostKey } from "./own-host-key.ts";
 import { readHostMachine } from "./read-host-machine.ts";
+import { remainingOf, serviceRefusal } from "./service-terms.ts";
 import { readServingState, type ServingState } from "./serving-state.ts";
 
 /** Why the license would be refused now. */
@@ -49,6 +55,8 @@ export interface ServiceStatus {
   readonly notBefore: string;
   /** The earlier of the license's and the service's own. */
   readonly expires: string;
+  /** Why its calls are refused although the license holds, such as LICENSE_RUNS_EXHAUSTED. */
+  readonly refusal: ErrorCode | null;
 }
 
 export interface LicenseStatus {
@@ -67,6 +75,7 @@ export interface LicenseStatus {
   readonly hostMatch: FingerprintMatch;
   /** How the machine differs within its tolerance, in the words of the log; null where it does not. */
   readonly drift: string | null;
+  /** Empty where the license holds. */
   readonly problems: readonly Problem[];
   /** What is about to end or is nearly used, in the words of the server's log. */
   readonly warnings: readonly string[];
@@ -77,8 +86,8 @@ export interface LicenseStatus {
 
 /**
  * What the installed license says and what is left of it, also where it would be refused: then `problems` says why.
- * It does not look at the libraries; changes nothing and works beside a running server, whose last second of use
- * may be missing.
+ * Every licensed file is hashed where it lies, so models of gigabytes take their seconds; what a file depends on is
+ * not looked at. Changes nothing and works beside a running server, whose last second of use may be missing.
  *
  * @throws LICENSE_*, TRUST_ROOT_*, HOST_KEY_*: without them there is nothing to tell
  */
@@ -111,9 +120,16 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const hostMatch =
     (await attempt(() => verifyFingerprint(license, machine))) ?? (await matchFingerprint(license.host, machine));
 
+  await attempt(async () => verifyConfDigests(license, await readConfFile(join(data.licenseDir, "license.conf"))));
+  if (ledger) await attempt(() => verifyClock(Date.now(), ledger.highWaterMs));
+  for (const { name, files } of license.services) {
+    const directory = join(data.licenseDir, "files", name);
+    for (const file of files) await attempt(() => compareFile(join(directory, file.name), file));
+  }
+
   const { licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement } = license;
   const usageOf = (service: string) => ledger?.totals(licenseId, service) ?? null;
-  const services = license.services.map((service) => statusOf(license, service, ledger));
+  const services = license.services.map((service) => statusOf(license, service, ledger, now));
   return {
     ...{ licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement },
     ...{ time, hostMatch, drift: describeDrift(hostMatch), problems, services },
@@ -122,27 +138,24 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   };
 }
 
-function statusOf(license: License, service: LicensedService, ledger: LedgerState | null): ServiceStatus {
+function statusOf(license: License, service: LicensedService, ledger: LedgerState | null, now: Date): ServiceStatus {
   const { limits } = service;
   const used = ledger?.totals(license.licenseId, service.name) ?? null;
+  const remaining = ledger === null ? { runsLeft: null, runTimeLeftMs: null } : remainingOf(license, service, ledger);
   return {
     name: service.name,
     version: service.version,
     runsUsed: used?.runs ?? null,
     runsLimit: limits.runs,
-    runsLeft: left(limits.runs, used?.runs),
     runTimeUsedMs: used?.runTimeMs ?? null,
     runTimeLimitMs: limits.runTimeMs,
-    runTimeLeftMs: left(limits.runTimeMs, used?.runTimeMs),
+    ...remaining,
     jobTimeLimitMs: limits.jobTimeMs,
     concurrency: limits.concurrency,
     notBefore: later(license.notBefore, limits.notBefore),
     expires: earlier(license.expires, limits.expires),
+    refusal: ledger === null ? null : serviceRefusal(license, service, ledger, now.getTime()),
   };
-}
-
-function left(limit: number | null, used: number | undefined): number | null {
-  return limit === null || used === undefined ? null : Math.max(0, limit - used);
 }
 
 function later(a: string, b: string | null): string {

@@ -11,6 +11,7 @@ import {
   type RunTicket,
 } from "../license/index.ts";
 import type { AuthorizedService } from "./first-authorization.ts";
+import { periodOf } from "./service-terms.ts";
 
 /**
  * Second authorization: what is checked again at every call, in microseconds. The license's and the service's
@@ -27,21 +28,13 @@ export class SecondAuthorization {
   readonly #limits: Limits;
 
   constructor(license: License, ledger: Ledger, service: AuthorizedService) {
-    const { limits } = service.conf;
     this.#licenseId = license.licenseId;
     this.#ledger = ledger;
     this.#service = service;
     this.#graceDays = license.graceDays;
     this.#enforcement = license.enforcement;
-    this.#limits = enforcedLimits(limits, license.enforcement);
-    this.#notBeforeMs = Math.max(
-      Date.parse(license.notBefore),
-      limits.notBefore === null ? 0 : Date.parse(limits.notBefore),
-    );
-    this.#expiresMs = Math.min(
-      Date.parse(license.expires),
-      limits.expires === null ? Number.POSITIVE_INFINITY : Date.parse(limits.expires),
-    );
+    this.#limits = enforcedLimits(service.conf.limits, license.enforcement);
+    ({ fromMs: this.#notBeforeMs, expiresMs: this.#expiresMs } = periodOf(license, service.conf));
   }
 
   /** Where the service's time stands, the license's included. */

@@ -16,6 +16,15 @@ describe("signet host", () => {
     expect(existsSync(host.data.root)).toBe(false);
   });
 
+  test("a request is written into a directory that is there, and without one no key is made", () => {
+    const host = useBareHost();
+    const nowhere = join(host.directory, "nowhere");
+    const refused = host.signet("host", "request", "--out", join(nowhere, "host.req"));
+    expect(refused).toMatchObject({ exit: 2, code: "FILE_UNREADABLE" });
+    expect(host.signet("host", "request", "--out", host.directory)).toMatchObject({ exit: 2, code: "FILE_EXISTS" });
+    expect([nowhere, host.data.root].filter(existsSync)).toEqual([]);
+  });
+
   test("a second request is made with the same key", () => {
     const host = useBareHost();
     const request = (name: string) =>
@@ -79,7 +88,8 @@ describe("signet trust", () => {
       vendor: expect.stringMatching(/ACME/),
     });
     expect(JSON.parse(host.signet("trust", "list", "--json").out)).toEqual([root]);
-    expect(host.signet("trust", "add", desk.root)).toMatchObject({ exit: 2, code: "FILE_EXISTS" });
+    const again = host.signet("trust", "add", desk.root, "--json");
+    expect(again).toMatchObject({ exit: 0, out: added.out, err: expect.stringMatching(/already/) });
     expect(host.signet("trust", "remove", root.keyId)).toMatchObject({ exit: 0, out: "" });
     expect(JSON.parse(host.signet("trust", "list", "--json").out)).toEqual([]);
   });

@@ -53,7 +53,7 @@ test("a host is licensed from request to check, and everything it prints can be 
   expect(JSON.parse(verified.out).holds).toBe(true);
   const status = JSON.parse(host.signet("license", "status", "--json").out);
   expect(status).toMatchObject({ vendor: "ACME Vision", customer: "Example GmbH", graceDays: 5, problems: [] });
-  expect(status.time).toEqual({ phase: "valid", daysLeft: 29 });
+  expect(status.time).toEqual({ phase: "valid", daysLeft: 30 });
   expect(status.services).toMatchObject([
     { name: "identity", version: "3", runsLeft: 1000, runTimeLeftMs: 36_000_000, jobTimeLimitMs: 60_000 },
   ]);
@@ -67,14 +67,12 @@ test("the words for people name the vendor, the days left and what is left of ea
   expect(host.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 0 });
   const { out } = host.signet("license", "status");
   expect(out).toMatch(
-    /ACME Vision[\s\S]*29 days, then 5 days of grace[\s\S]*identity {2}3 +1000 of 1000 +10 h of 10 h/,
+    /ACME Vision[\s\S]*30 days, then 5 days of grace[\s\S]*identity {2}3 +1000 of 1000 +10 h +10 h +2 /,
   );
-  expect(
-    host
-      .signet("license", "verify")
-      .out.split("\n")
-      .filter((line) => line.startsWith("✓")).length,
-  ).toBe(22);
+  const verified = host.signet("license", "verify").out.trimEnd().split("\n");
+  expect(verified.filter((line) => line.startsWith("✓")).length).toBe(22);
+  expect(verified.at(0)).toContain(host.data.licenseDir);
+  expect(verified.at(-1)).toMatch(/^good: /);
 });
 
 describe("what a license refuses", () => {
@@ -84,7 +82,7 @@ describe("what a license refuses", () => {
     host.signet("host", "request", "--out", join(host.directory, "host.req"));
     const { out, exit, code } = host.signet("license", "verify", desk.useBundle());
     expect({ exit, code }).toEqual({ exit: 3, code: "HOST_KEY_MISMATCH" });
-    expect(out).toMatch(/✓ its time is now\n✗ [^\n]*: HOST_KEY_MISMATCH\n· /);
+    expect(out).toMatch(/✓ its time is now\n✗ [^\n]*: HOST_KEY_MISMATCH\n· [\s\S]*\nrefused: /);
     expect(host.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 3, code: "HOST_KEY_MISMATCH" });
   });
 
@@ -131,6 +129,9 @@ describe("what a license refuses", () => {
     expect({ exit, code }).toEqual({ exit: 3, code: "LIBRARY_DIGEST_MISMATCH" });
     expect(JSON.parse(out).steps.at(-1)).toMatchObject({ state: "refused", code: "LIBRARY_DIGEST_MISMATCH" });
     expect(host.signet("check")).toMatchObject({ exit: 3, code: "LIBRARY_DIGEST_MISMATCH" });
+    const { problems } = JSON.parse(host.signet("license", "status", "--json").out);
+    expect(problems).toEqual([{ code: "LIBRARY_DIGEST_MISMATCH", message: expect.stringContaining(library) }]);
+    expect(host.signet("license", "status").out).toMatch(/^state +REFUSED: LIBRARY_DIGEST_MISMATCH$/m);
     expect(installed(host)).toEqual(before);
     // Installing again is the cure.
     expect(host.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 0 });
@@ -164,6 +165,15 @@ test("a clock that was set back by more than a day is refused, by less is not", 
   expect(refused).toMatchObject({ exit: 3, code: "CLOCK_SET_BACK" });
 });
 
+test("a token for a service that is not licensed, or with a name that is taken, is made with a warning", () => {
+  const host = desk.useHost();
+  const add = (service: string) => host.signet("access", "add", "--name", "web", "--service", service).err;
+  expect(add("nosuch")).not.toMatch(/Warning/);
+  host.signet("license", "install", desk.useBundle());
+  expect(add("nosuch")).toMatch(/Warning: [^\n]*nosuch[\s\S]*Warning: [^\n]*web/);
+  expect(add("identity")).not.toMatch(/Warning: [^\n]*identity/);
+});
+
 describe("beside a running server", () => {
   test("status, verify and check read its ledger, and a license can be installed", async () => {
     const host = desk.useHost();
@@ -175,6 +185,26 @@ describe("beside a running server", () => {
     expect(host.signet("check")).toMatchObject({ exit: 0 });
     expect(host.signet("license", "verify")).toMatchObject({ exit: 0 });
     expect(host.signet("license", "install", desk.useBundle())).toMatchObject({ exit: 0 });
+  });
+
+  test("a service whose runs are used up is named by status, check, install and renewal", async () => {
+    const host = desk.useHost();
+    host.signet("license", "install", desk.useBundle());
+    (await useRuns(host, limits.runs)).beat();
+    const status = host.signet("license", "status");
+    expect(status.out).toMatch(/^state +good, but identity has no runs left$/m);
+    for (const { exit, err } of [status, host.signet("check"), host.signet("license", "install", desk.useBundle())]) {
+      expect({ exit, err }).toEqual({ exit: 0, err: expect.stringContaining("identity has no runs left") });
+    }
+    const [service] = JSON.parse(host.signet("check", "--json").out).services;
+    expect(service).toMatchObject({ runsLeft: 0, refusal: "LICENSE_RUNS_EXHAUSTED" });
+
+    const [request, renewed] = [join(host.directory, "used.req"), join(host.directory, "renewed")];
+    host.signet("host", "request", "--out", request);
+    const renewal = desk.issue(request, renewed, undefined, "--renew", join(host.data.licenseDir, "license.lic"));
+    expect(renewal).toMatchObject({ exit: 0, err: expect.stringMatching(/^Warning: identity: .* none left/m) });
+    const mistaken = desk.issue(request, join(host.directory, "mistaken"));
+    expect(mistaken).toMatchObject({ exit: 0, err: expect.stringMatching(/--renew/) });
   });
 
   test("a request quotes what was used, also where the license was taken away to hide it", async () => {

@@ -73,6 +73,12 @@ test.each([
   ["a name that would draw on the terminal", ["vendor", "init", "--name", "a\u001b[2Jb", "--out", "x"], 2, "USAGE"],
   ["a file that is not there", ["inspect", "nothing"], 2, "FILE_UNREADABLE"],
   ["a device", ["inspect", "/dev/zero"], 2, "FILE_UNREADABLE"],
+  [
+    "a directory in one that is not there",
+    ["vendor", "init", "--name", "A", "--out", "no/where"],
+    2,
+    "FILE_UNREADABLE",
+  ],
   ["a directory that is there", ["vendor", "init", "--name", "A", "--out", "."], 2, "FILE_EXISTS"],
 ])("%s is one line on stderr with its code", (_, args, status, code) => {
   const result = run(args, { cwd: useDirectory() });

@@ -65,6 +65,7 @@ describe("signet access", () => {
     [["access", "add", "--name", "a b"]],
     [["access", "add", "--name", "x", "--role", "root"]],
     [["access", "add", "--name", "x", "--expires", "soon"]],
+    [["access", "add", "--name", "x", "--expires", "2020-01-01"]],
   ])("%j is wrong usage, in one line", (args) => {
     const result = run(signet, args, { SIGNET_DATA: useDirectory() });
     expect(result).toMatchObject({ exit: 2, out: "", err: expect.stringMatching(/^signet: USAGE: [^\n]+\n$/) });

@@ -9,9 +9,3 @@ export const durationSchema = z
   .regex(/^\d{1,12}(ms|s|m|h|d)$/, expected)
   .transform((text) => Number.parseInt(text, 10) * units[text.replace(/^\d+/, "") as keyof typeof units])
   .pipe(z.int().min(1));
-
-/** The same in the largest unit that leaves no remainder. */
-export function formatDuration(durationMs: number): string {
-  const [unit, unitMs] = Object.entries(units).find(([, ms]) => durationMs % ms === 0 && durationMs >= ms) ?? ["ms", 1];
-  return `${durationMs / unitMs}${unit}`;
-}

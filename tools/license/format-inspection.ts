@@ -1,16 +1,24 @@
-import { formatFields, formatTable } from "../../src/cli/index.ts";
-import type { Component, HostRequest, LedgerHead, License, Limits } from "../../src/license/index.ts";
+import { formatDuration, formatFields, formatTable, plural, terminalColumns, wrapText } from "../../src/cli/index.ts";
+import type { Component, Digests, HostRequest, LedgerHead, License, Limits } from "../../src/license/index.ts";
 import { thresholdFor, weightOf } from "../../src/license/index.ts";
-import { formatDuration } from "./duration.ts";
 import type { CertificateFacts, Inspection, SignatureFacts } from "./inspect-file.ts";
 
 /** An inspection in words. @param now what a license's dates are compared with */
 export function formatInspection(inspection: Inspection, now: Date): string {
-  const paragraphs = [...describe(inspection, now)];
+  const paragraphs = describe(inspection, now);
   if (inspection.unknown.length > 0) {
-    paragraphs.push(["Cannot be known from this file:", ...inspection.unknown.map((line) => `  ${line}`)].join("\n"));
+    paragraphs.push(["Cannot be known from this file:", ...inspection.unknown.flatMap(indented)].join("\n"));
   }
   return paragraphs.join("\n\n");
+}
+
+/** A sentence as wide as the terminal. */
+function paragraph(text: string): string {
+  return wrapText(text).join("\n");
+}
+
+function indented(text: string): string[] {
+  return wrapText(text, terminalColumns() - 4).map((line, index) => `${index === 0 ? "  " : "    "}${line}`);
 }
 
 function describe(inspection: Inspection, now: Date): string[] {
@@ -22,7 +30,7 @@ function describe(inspection: Inspection, now: Date): string[] {
     case "revocation list": {
       const { number, issuedAt, licenses, issuers } = inspection.document;
       return [
-        `A list of what a vendor has withdrawn, ${describeSignature(inspection.signature)}.`,
+        paragraph(`A list of what a vendor has withdrawn, ${describeSignature(inspection.signature)}.`),
         formatFields([
           ["number", number],
           ["made", issuedAt],
@@ -48,7 +56,7 @@ function describe(inspection: Inspection, now: Date): string[] {
       const { licenseId, size, md5, sha256 } = inspection.document;
       const belongs = licenseId === null ? "" : ` It belongs to the license beside it, ${licenseId}.`;
       return [
-        `Most likely an encrypted service configuration (license.conf).${belongs}`,
+        paragraph(`Most likely an encrypted service configuration (license.conf).${belongs}`),
         formatFields([
           ["size", size],
           ["MD5", md5],
@@ -68,7 +76,7 @@ function describe(inspection: Inspection, now: Date): string[] {
 function describeRequest({ requestId, createdAt, host, ledger }: HostRequest, signature: SignatureFacts): string[] {
   const { threshold, minTypes } = thresholdFor(host.components);
   const paragraphs = [
-    "A request for a license, signed by the host key inside it: whoever made it holds that key.",
+    paragraph("A request for a license, signed by the host key inside it: whoever made it holds that key."),
     formatFields([
       ["request", requestId],
       ["made", createdAt],
@@ -80,7 +88,7 @@ function describeRequest({ requestId, createdAt, host, ledger }: HostRequest, si
   ];
   if (ledger === undefined) return [...paragraphs, "It has used no license yet."];
   const used = formatTable(usedHeader, usedRows(ledger));
-  return [...paragraphs, `Used so far, by its ledger of ${ledger.sequence} records:`, used];
+  return [...paragraphs, `Used so far, by its ledger of ${plural(ledger.sequence + 1, "record")}:`, used];
 }
 
 function usedRows({ totals }: LedgerHead): string[][] {
@@ -92,30 +100,38 @@ const usedHeader = ["SERVICE", "RUNS", "RUN TIME"];
 function describeLicense(license: License, signature: SignatureFacts, now: Date): string[] {
   const { host, conf } = license;
   return [
-    `A ${license.kind === "trial" ? "TRIAL license" : "license"} of ${license.vendor} for ${license.customer}, ${describeSignature(signature)}.`,
+    paragraph(
+      `A ${license.kind === "trial" ? "TRIAL license" : "license"} of ${license.vendor} for ${license.customer}, ${describeSignature(signature)}.`,
+    ),
     formatFields([
       ["license", `${license.licenseId}, sequence ${license.sequence}`],
       ["product", license.product],
-      ["issued", `${license.issuedAt} for the request ${license.requestId}`],
-      ["valid", `${license.notBefore} to ${license.expires}, then ${license.graceDays} days of grace`],
+      ["request", license.requestId],
+      ["issued", license.issuedAt],
+      ["valid from", license.notBefore],
+      ["expires", `${license.expires}, then ${plural(license.graceDays, "day")} of grace`],
       ["enforcement", license.enforcement],
       ["now", describePhase(license, now)],
+      ["platform", host.platform],
       ["issuer key id", signature.keyId],
       ["root key id", signature.root],
-      ["platform", host.platform],
-      ["license.conf", `${conf.size} bytes, MD5 ${conf.md5}, SHA-256 ${conf.sha256}`],
     ]),
     describeComponents(host.components, host.threshold, host.minTypes),
+    describeFile("license.conf", conf, ""),
     ...license.services.map(({ name, version, limits, files }) =>
       [
-        `Service ${name}, version ${version}: ${describeLimits(limits)}`,
-        formatTable(
-          ["FILE", "BYTES", "MD5", "SHA-256"],
-          files.map((file) => [file.name, `${file.size}`, file.md5, file.sha256]),
-        ),
+        paragraph(`Service ${name}, version ${version}: ${describeLimits(limits)}`),
+        ...files.map((file) => describeFile(file.name, file, "  ")),
       ].join("\n"),
     ),
   ];
+}
+
+/** Digests on lines of their own: a SHA-256 beside anything else is wider than a terminal. */
+function describeFile(name: string, { size, md5, sha256 }: Digests, indent: string): string {
+  return [`${name}, ${plural(size, "byte")}`, `  MD5      ${md5}`, `  SHA-256  ${sha256}`]
+    .map((line) => `${indent}${line}`)
+    .join("\n");
 }
 
 function describeCertificate(certificate: CertificateFacts, now: Date): string[] {
@@ -126,13 +142,14 @@ function describeCertificate(certificate: CertificateFacts, now: Date): string[]
   }[certificate.role];
   const phase = now.toISOString() > certificate.expires ? ", expired" : "";
   return [
-    role,
+    paragraph(role),
     formatFields([
       ["key id", certificate.keyId],
       ["subject", certificate.subject],
       ["issued by", certificate.issuer],
       ["key", certificate.key],
-      ["valid", `${certificate.notBefore} to ${certificate.expires}${phase}`],
+      ["valid from", certificate.notBefore],
+      ["expires", `${certificate.expires}${phase}`],
       ["usable", certificate.weakness === null ? "yes" : `no: ${certificate.weakness}`],
       ["root key id", certificate.root],
     ]),
@@ -150,12 +167,15 @@ function describeComponents(components: readonly Component[], threshold: number,
   if (components.length === 0) return "It is bound to the host key alone: no hardware is enrolled.";
   const rows = components.map(({ type, weight }) => [type, `${weight}`]);
   const rule = `${threshold} of ${weightOf(components)} points from ${minTypes} or more types must match`;
-  return `Hardware, by type only (${rule}):\n${formatTable(["COMPONENT", "POINTS"], rows)}`;
+  const intro = "Hardware, by type only. Points say how well a component tells this host from others";
+  return [paragraph(`${intro}; for the license to hold, ${rule}:`), formatTable(["COMPONENT", "POINTS"], rows)].join(
+    "\n",
+  );
 }
 
 function describeLimits(limits: Limits): string {
   const words = [
-    limits.runs === null ? "any number of runs" : `${limits.runs} runs`,
+    limits.runs === null ? "any number of runs" : plural(limits.runs, "run"),
     limits.runTimeMs === null ? null : `${formatDuration(limits.runTimeMs)} of run time`,
     limits.jobTimeMs === null ? null : `${formatDuration(limits.jobTimeMs)} a job`,
     `${limits.concurrency} at a time`,

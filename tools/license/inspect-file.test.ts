@@ -106,8 +106,8 @@ test("a license is explained with signer, limits and what it cannot tell", () =>
   for (const word of [
     "Example GmbH",
     "1000 runs",
-    "10h of run time",
-    "1m a job",
+    "10 h of run time",
+    "1 min a job",
     "2 at a time",
     "sequence 3",
     "valid",
@@ -123,7 +123,7 @@ test("with a root the signer is the vendor, or the license is refused", () => {
   expect(inspection).toMatchObject({ signature: { holds: true, root: root.keyId } });
   const keys = generateKeyPairSync("rsa", { modulusLength: 3072 });
   const stranger = parseTrustRoot(Buffer.from(createRootCertificate("ACME", keys, now).toString()));
-  expect(codeOfSync(() => inspectFile(license, { root: stranger }))).toBe("LICENSE_UNTRUSTED");
+  expect(codeOfSync(() => inspectFile(license, { root: stranger }))).toBe("VENDOR_MISMATCH");
 });
 
 test("a license changed after signing is shown, with a signature that does not hold", () => {

@@ -155,7 +155,7 @@ function inspectReceipt(bytes: Uint8Array): Inspection {
 
 function inspectConf(bytes: Uint8Array, { license }: InspectionContext): Inspection {
   if (bytes.length === 0 || bytes.length % BLOCK_BYTES !== 0 || bytes.length > MAX_CONF_BYTES) {
-    const message = "the file: expected a host request, license, configuration, certificate or revocation list";
+    const message = "expected a host request, license, configuration, certificate or revocation list";
     throw new SignetError("FILE_UNREADABLE", `${message}, found none of them`);
   }
   const digests = digestsOf(bytes);
@@ -177,7 +177,9 @@ function inspectCertificate(bytes: Uint8Array, { root }: InspectionContext): Ins
     certificate = new X509Certificate(bytes);
     document = certificateFacts(certificate);
   } catch (error) {
-    throw new SignetError("TRUST_ROOT_INVALID", "the file: expected a certificate in PEM", { cause: error });
+    throw new SignetError("TRUST_ROOT_INVALID", "expected a certificate in PEM, found something else", {
+      cause: error,
+    });
   }
   const isRoot = document.role === "root";
   const weakness = isRoot ? faultOf(() => parseTrustRoot(bytes)) : (weaknessOfKey(certificate.publicKey) ?? null);
@@ -223,10 +225,16 @@ function isSignedByCertificate(envelope: Envelope, certificate: X509Certificate)
   }
 }
 
-/** @throws LICENSE_UNTRUSTED: a root was given, so not chaining to it is an answer, not a gap. */
+/** @throws VENDOR_MISMATCH: a root was given, so not chaining to it is an answer, not a gap. */
 function rootOf(certificates: readonly X509Certificate[], root: TrustRoot): string {
-  if (certificates.length > 0) verifyChain(certificates, [root.certificate]);
-  return root.keyId;
+  try {
+    if (certificates.length > 0) verifyChain(certificates, [root.certificate]);
+    return root.keyId;
+  } catch (cause) {
+    const signer = oneLine(certificates[0]!.subject);
+    const message = `the given root, ${oneLine(root.certificate.subject)}, does not vouch for ${signer}`;
+    throw new SignetError("VENDOR_MISMATCH", message, { cause });
+  }
 }
 
 function unknownSigner(signature: SignatureFacts): string[] {

@@ -20,6 +20,7 @@ import {
   readConfFile,
   readLicenseFile,
   type ServiceConf,
+  type SignedLicense,
   thresholdFor,
   verifyConfAgrees,
   verifyConfDigests,
@@ -60,8 +61,7 @@ export interface IssueInput {
  * @throws SignetError REQUEST_INVALID, HOST_WEAK, FILE_EXISTS, and whatever is wrong with the described files
  */
 export async function issueLicense(input: IssueInput): Promise<License> {
-  const request = parseHostRequest(input.request);
-  verifyStrength(request, input.acceptWeak);
+  const request = parseAcceptable(input.request, input.acceptWeak);
   return await createDirectory(input.out, async (draft) => {
     const services: ServiceConf[] = [];
     for (const service of input.description.services) {
@@ -87,18 +87,30 @@ export function createLicenseNumber(): LicenseNumber {
 /**
  * The number of the license that replaces `previous`, which must be this vendor's and for the same host:
  * the host's ledger goes on counting under the same license id.
- * @throws SignetError LICENSE_*, HOST_KEY_MISMATCH
+ * @throws SignetError VENDOR_MISMATCH, LICENSE_*, HOST_KEY_MISMATCH
  */
 export function nextLicenseNumber(previous: Uint8Array, vendor: VendorDirectory, request: Uint8Array): LicenseNumber {
-  const { license } = verifySignedLicense(previous, [parseTrustRoot(Buffer.from(vendor.root.toString()))]);
+  const { license } = verifyOwnLicense(previous, vendor);
   if (license.host.signingKey !== parseHostRequest(request).host.signingKey) {
     throw new SignetError("HOST_KEY_MISMATCH", "the license to renew was issued for another host than the request's");
   }
   return { licenseId: license.licenseId, sequence: license.sequence + 1 };
 }
 
-function verifyStrength(request: HostRequest, acceptWeak: boolean): void {
-  if (!request.host.weak || acceptWeak) return;
+function verifyOwnLicense(licenseFile: Uint8Array, { root, vendor }: VendorDirectory): SignedLicense {
+  try {
+    return verifySignedLicense(licenseFile, [parseTrustRoot(Buffer.from(root.toString()))]);
+  } catch (cause) {
+    if (!(cause instanceof SignetError) || cause.code !== "LICENSE_UNTRUSTED") throw cause;
+    const message = `the license to renew was not signed by an issuer of ${vendor.name}, whose keys were given`;
+    throw new SignetError("VENDOR_MISMATCH", message, { cause });
+  }
+}
+
+/** A request that a license may be issued for. @throws SignetError REQUEST_INVALID, HOST_WEAK */
+export function parseAcceptable(bytes: Uint8Array, acceptWeak: boolean): HostRequest {
+  const request = parseHostRequest(bytes);
+  if (!request.host.weak || acceptWeak) return request;
   const types = [...new Set(request.host.components.map(({ type }) => type))].join(", ") || "nothing";
   throw new SignetError("HOST_WEAK", `the request shows only ${types} of its ${request.host.platform} host`);
 }
@@ -112,6 +124,7 @@ async function prepareService(
   const files = await copyServiceFiles(service, directory);
   await verifyMachine(files, request.host.arch);
   const { instance } = await describeService({
+    name: service.name,
     files: files.map(({ name, role, path }) => ({ name, role, path })),
     config: pluginConfigOf(service),
   });

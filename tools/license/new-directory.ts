@@ -1,4 +1,4 @@
-import { lstat, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, SignetError } from "../../src/errors.ts";
 
@@ -10,7 +10,7 @@ import { fileError, SignetError } from "../../src/errors.ts";
 export async function createDirectory<T>(path: string, fill: (directory: string) => Promise<T>): Promise<T> {
   const target = resolve(path);
   await verifyAbsent(target, path);
-  const draft = await createDraft(target, path);
+  const draft = await createDraft(target);
   try {
     const result = await fill(draft);
     await syncTree(draft);
@@ -25,12 +25,11 @@ export async function createDirectory<T>(path: string, fill: (directory: string)
   }
 }
 
-async function createDraft(target: string, path: string): Promise<string> {
+async function createDraft(target: string): Promise<string> {
   try {
-    await mkdir(dirname(target), { recursive: true });
     return await mkdtemp(join(dirname(target), `.${basename(target)}.`));
   } catch (error) {
-    throw fileError(path, error);
+    throw fileError(dirname(target), error); // where it is to lie: that is what is missing or not writable
   }
 }
 

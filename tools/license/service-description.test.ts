@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { SignetError } from "../../src/errors.ts";
 import { codeOf, useDescription } from "./desk.fixture.ts";
-import { formatDuration } from "./duration.ts";
 import { loadServiceDescription } from "./service-description.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
@@ -100,15 +99,4 @@ test.each([
 
 test("a description that is not there is unreadable", async () => {
   expect(await codeOf(() => loadServiceDescription("/nonexistent.yaml", now))).toBe("FILE_UNREADABLE");
-});
-
-test("a duration is written in the largest unit that fits", () => {
-  expect([0, 1, 1500, 60_000, 5_400_000, 172_800_000].map(formatDuration)).toEqual([
-    "0ms",
-    "1ms",
-    "1500ms",
-    "1m",
-    "90m",
-    "2d",
-  ]);
 });

@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
-import { isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
+import { describeIssue, parseYaml } from "../../src/config/index.ts";
 import { SignetError } from "../../src/errors.ts";
 import {
   type Enforcement,
@@ -128,36 +128,11 @@ export async function loadServiceDescription(file: string, now: Date): Promise<S
 }
 
 function parseDescription(text: string, file: string): Parsed {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true, prettyErrors: false });
-  const invalid = (at: string, message: string) =>
-    new SignetError("VENDOR_DESCRIPTION_INVALID", `${file}${at}: ${message}`);
-  const [fault] = document.errors;
-  if (fault !== undefined) throw invalid(`:${lines.linePos(fault.pos[0]).line}`, fault.message);
-  let value: unknown;
-  try {
-    // Nested aliases of a few hundred bytes can unfold into gigabytes.
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch {
-    throw invalid("", "aliases are not allowed");
-  }
+  const { value, placeOf } = parseYaml(text, file, "VENDOR_DESCRIPTION_INVALID");
   const result = descriptionSchema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
-  const keys = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
-  const node = nearestNode(document, keys);
-  const line = node?.range ? `:${lines.linePos(node.range[0]).line}` : "";
-  throw invalid(line, `${z.core.toDotPath(keys) || "the file"}: ${issue.message}`);
-}
-
-/** The node a path leads to, or the nearest above it that exists: a missing key has no line of its own. */
-function nearestNode(document: ReturnType<typeof parseDocument>, keys: readonly PropertyKey[]) {
-  for (let length = keys.length; length >= 0; length--) {
-    const node = document.getIn(keys.slice(0, length), true);
-    if (isNode(node)) return node;
-  }
-  return undefined;
+  const { key, path, words } = describeIssue(result.error, value);
+  throw new SignetError("VENDOR_DESCRIPTION_INVALID", `${placeOf(path)}: ${key || "the file"}: ${words}`);
 }
 
 async function resolveService(described: Parsed["services"][number], folder: string): Promise<DescribedService> {

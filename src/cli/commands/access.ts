@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { AuditDetail } from "../../audit/index.ts";
-import { dataDirectory } from "../../config/index.ts";
+import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
@@ -22,7 +22,7 @@ interface AddOptions extends GlobalOptions {
   readonly concurrent?: number;
 }
 
-/** `signet access`: who may call this server. A running server notices changes within a second. */
+/** `signet access`: who may call this server. A running server takes a new token at once and drops a removed one within a second. */
 export function accessCommand(): Command {
   const command = new Command("access").description("Give and take away access to the server.").helpCommand(false);
 
@@ -66,7 +66,7 @@ export function accessCommand(): Command {
 }
 
 async function add(options: AddOptions): Promise<void> {
-  const { addCertificate, addToken } = await import("../../service/index.ts");
+  const { addCertificate, addToken, readTokens } = await import("../../service/index.ts");
   const services: "all" | string[] = options.service ?? "all";
   const { callsPerSecond = null, burst = null, concurrent = null } = options;
   if (burst !== null && callsPerSecond === null) throw new SignetError("USAGE", "--burst needs --calls-per-second");
@@ -75,6 +75,7 @@ async function add(options: AddOptions): Promise<void> {
     limits: { callsPerSecond, burst, concurrent },
   };
   const data = dataDirectory(options.data);
+  const namesakes = readTokens(data.accessFile).filter(({ name }) => name === options.name);
   if (options.certificate !== undefined) {
     const record = await addCertificate(data.accessFile, grant, await readCertificate(options.certificate));
     await recordCommand(data, { event: "access.added", detail: detailOf(record) });
@@ -86,7 +87,23 @@ async function add(options: AddOptions): Promise<void> {
   await recordCommand(data, { event: "access.added", detail: detailOf(record) });
   printData({ token: token.reveal(), ...shown(record) }, options, (made) => made.token);
   if (services === "all") say(`The token may use every service as ${record.role}; --service limits it.`);
+  for (const service of await unlicensedOf(data, services)) {
+    say(`Warning: the installed license names no service ${service}; the token waits for one that does.`);
+  }
+  for (const { id } of namesakes) {
+    say(`Warning: token ${id} is called ${record.name} too, and works on; logs show only the name.`);
+  }
   say(`Keep it: it is not stored and cannot be shown again. Take it away with \`signet access remove ${record.id}\`.`);
+}
+
+/** Which of these services the installed license does not name; none where no license can be read. */
+async function unlicensedOf(data: DataDirectory, services: "all" | readonly string[]): Promise<string[]> {
+  if (services === "all") return [];
+  const { readInstalledLicense } = await import("../../service/index.ts");
+  const installed = await readInstalledLicense(data).catch(() => undefined);
+  if (installed === undefined) return [];
+  const licensed = installed.license.services.map(({ name }) => name);
+  return services.filter((service) => !licensed.includes(service));
 }
 
 async function list(options: GlobalOptions): Promise<void> {
@@ -151,5 +168,6 @@ function parseDate(text: string): Date {
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(date.getTime())) {
     throw new InvalidArgumentError("Expected a date such as 2030-12-31.");
   }
+  if (date.getTime() <= Date.now()) throw new InvalidArgumentError("Expected a time that is still to come.");
   return date;
 }

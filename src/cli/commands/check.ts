@@ -16,6 +16,7 @@ import type { LedgerState, LicenseTime } from "../../license/index.ts";
 import type { AuthorizedService, FirstAuthorization } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { formatFields, formatTable } from "../text-layout.ts";
+import { warnRefusedServices } from "../warn-refused-services.ts";
 
 interface CheckOptions extends DataFormat {
   readonly data?: string;
@@ -45,7 +46,9 @@ Example:
 async function check(options: CheckOptions): Promise<void> {
   verifyLaunch(readLaunch());
   const { createCredentials } = await import("../../grpc/index.ts");
-  const { authorizeFirst, readHostLedger, readTokens } = await import("../../service/index.ts");
+  const { authorizeFirst, readHostLedger, readTokens, remainingOf, serviceRefusal } = await import(
+    "../../service/index.ts"
+  );
   const data = dataDirectory(options.data);
   const file = options.config ?? data.configFile;
   const config = loadConfig({ file, required: options.config !== undefined });
@@ -64,7 +67,15 @@ async function check(options: CheckOptions): Promise<void> {
     tokens: tokens.length,
     license: { licenseId, sequence, kind, vendor, customer, expires, graceDays, time },
     changedHardware: fingerprint.changedTypes,
-    services: first.services.map((service) => describeService(service, first)),
+    services: first.services.map(({ conf, files }) => ({
+      name: conf.name,
+      version: conf.version,
+      files: conf.files.length,
+      bytes: files.bytes,
+      concurrency: conf.limits.concurrency,
+      ...remainingOf(license, conf, first.ledger),
+      refusal: serviceRefusal(license, conf, first.ledger, Math.max(Date.now(), first.ledger.highWaterMs)),
+    })),
   };
   printData(found, options, () =>
     [
@@ -76,7 +87,7 @@ async function check(options: CheckOptions): Promise<void> {
         ["expires", `${expires}${describePhase(time)}`],
       ]),
       formatTable(
-        ["SERVICE", "VERSION", "FILES", "MIB", "CONCURRENCY", "RUNS LEFT"],
+        ["SERVICE", "VERSION", "FILES", "MIB", "AT ONCE", "RUNS LEFT"],
         found.services.map(({ name, version, files, bytes, concurrency, runsLeft }) => {
           return [
             name,
@@ -94,20 +105,12 @@ async function check(options: CheckOptions): Promise<void> {
   sayWarnings(config, first, tokens.length);
   const drift = describeDrift(fingerprint);
   if (drift !== null) say(`${drift}. ${DRIFT_NEXT}`);
+  warnRefusedServices(found.services);
 }
 
 function describePhase({ phase }: LicenseTime): string {
   if (phase === "valid") return "";
   return phase === "grace" ? ": EXPIRED, in its days of grace" : ": EXPIRED, and goes on as it is advisory";
-}
-
-function describeService({ conf, files }: AuthorizedService, { authorized, ledger }: FirstAuthorization<LedgerState>) {
-  const { name, version, limits } = conf;
-  const used = ledger.totals(authorized.license.licenseId, name).runs;
-  return {
-    ...{ name, version, files: conf.files.length, bytes: files.bytes, concurrency: limits.concurrency },
-    runsLeft: limits.runs === null ? null : Math.max(0, limits.runs - used),
-  };
 }
 
 /** What would not keep the server from starting, but surprise somebody afterwards. */

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
 import { Command } from "commander";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { fileError, SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead, Machine } from "../../license/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { formatFields, formatTable } from "../text-layout.ts";
@@ -51,7 +52,7 @@ async function request(options: RequestOptions): Promise<void> {
   const { createFile, createHostRequest, parseHostRequest } = await import("../../license/index.ts");
   const { readHostMachine } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
-  await verifyAbsent(options.out);
+  await verifyCreatable(options.out);
   warnOtherOwner(data);
   const { hostKey, isNew } = await openOrCreateKey(data);
   const machine = await readHostMachine();
@@ -151,10 +152,16 @@ async function matchInstalledLicense(data: DataDirectory, machine: Machine): Pro
 }
 
 /** Before the key is made and a second of hashing; the write itself refuses again. */
-async function verifyAbsent(path: string): Promise<void> {
-  const { lstat } = await import("node:fs/promises");
+async function verifyCreatable(path: string): Promise<void> {
+  const { access, constants, lstat } = await import("node:fs/promises");
   const there = await lstat(path).catch(() => undefined);
-  if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: is already there`);
+  if (there !== undefined) {
+    const what = there.isDirectory() ? "is a directory, expected the name of a new file" : "is already there";
+    throw new SignetError("FILE_EXISTS", `${path}: ${what}`);
+  }
+  await access(dirname(path), constants.W_OK | constants.X_OK).catch((error) => {
+    throw fileError(dirname(path), error);
+  });
 }
 
 async function openOrCreateKey(data: DataDirectory): Promise<{ hostKey: HostKey; isNew: boolean }> {

@@ -1,15 +1,29 @@
 import { Command } from "commander";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
-import type { LicenseStatus, ServiceStatus } from "../../service/index.ts";
+import type { LicenseStatus, ServiceStatus, StepReport } from "../../service/index.ts";
 import { formatDuration } from "../format-duration.ts";
 import { type DataFormat, formatError, printData, say } from "../output.ts";
+import { plural } from "../plural.ts";
 import { recordCommand } from "../record-command.ts";
 import { formatFields, formatTable } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
+import { describeRefused, warnRefusedServices } from "../warn-refused-services.ts";
 
 interface GlobalOptions extends DataFormat {
   readonly data?: string;
+}
+
+interface VerificationReport {
+  /** The directory that was looked at. */
+  readonly license: string;
+  /** null where no pinned vendor signed it, as the two below. */
+  readonly licenseId: string | null;
+  readonly sequence: number | null;
+  readonly customer: string | null;
+  readonly holds: boolean;
+  /** Empty where something failed that is no step, such as reading a file. */
+  readonly steps: readonly StepReport[];
 }
 
 /** `signet license`: what this host may run. All of it works beside a running server. */
@@ -55,8 +69,9 @@ Example:
     .addHelpText(
       "after",
       `
-Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Beside
-a running server the last second of use may be missing.`,
+Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Every
+licensed file is hashed, which takes seconds where models have gigabytes. Beside a running server the last second of
+use may be missing.`,
     )
     .action(async (_, self: Command) => status(self.optsWithGlobals()));
 
@@ -81,7 +96,7 @@ Example:
 }
 
 async function install(bundle: string, options: GlobalOptions): Promise<void> {
-  const { installBundle, readServingState } = await import("../../service/index.ts");
+  const { installBundle, readServingState, serviceRefusal } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
   const { first, previous } = await installBundle(data, bundle).catch(async (error: unknown) => {
@@ -92,6 +107,9 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
   const { license, time } = first.authorized;
   const { licenseId, sequence, kind, vendor, customer, expires, graceDays } = license;
   const services = license.services.map(({ name }) => name);
+  const refused = license.services.map((service) => {
+    return { name: service.name, refusal: serviceRefusal(license, service, first.ledger, Date.now()) };
+  });
   const installed = { licenseId, sequence, kind, vendor, customer, expires, graceDays, services, time, previous };
   await recordCommand(data, { event: "license.installed", detail: { licenseId, sequence, vendor, expires, services } });
   printData(installed, options, () =>
@@ -108,24 +126,30 @@ async function install(bundle: string, options: GlobalOptions): Promise<void> {
   if (readServingState(data) !== null) {
     say("The running server takes it over within seconds; `signet license status` says when it has.");
   }
+  warnRefusedServices(refused);
 }
 
 async function verify(bundle: string | undefined, options: GlobalOptions): Promise<void> {
-  const { authorizeFirst, readHostLedger, reportSteps } = await import("../../service/index.ts");
+  const { authorizeFirst, readHostLedger, readInstalledLicense, reportSteps } = await import("../../service/index.ts");
   const data = dataDirectory(options.data);
   const looked = bundle === undefined ? data : { ...data, licenseDir: bundle };
+  // Only to say whose license this is; what is wrong with it is for the steps to say.
+  const license = (await readInstalledLicense(looked).catch(() => null))?.license;
   let refusal: SignetError | null = null;
   try {
     await authorizeFirst(looked, (hostKey) => readHostLedger(data, hostKey));
   } catch (error) {
     refusal = SignetError.from(error);
   }
-  const steps = reportSteps(refusal);
-  printData({ license: looked.licenseDir, holds: refusal === null, steps }, options, (report) =>
-    report.steps
-      .map(({ step, state, code }) => `${marks[state]} ${step}${code === null ? "" : `: ${code}`}`)
-      .join("\n"),
-  );
+  const report: VerificationReport = {
+    license: looked.licenseDir,
+    licenseId: license?.licenseId ?? null,
+    sequence: license?.sequence ?? null,
+    customer: license?.customer ?? null,
+    holds: refusal === null,
+    steps: reportSteps(refusal),
+  };
+  printData(report, options, formatReport);
   if (refusal !== null) throw refusal;
 }
 
@@ -160,6 +184,20 @@ async function verifyAbsent(path: string): Promise<void> {
 
 const marks = { passed: "✓", refused: "✗", "not reached": "·" } as const;
 
+function formatReport({ license, licenseId, sequence, customer, holds, steps }: VerificationReport): string {
+  return [
+    formatFields([
+      ["bundle", license],
+      ["license", licenseId === null ? null : `${licenseId}, sequence ${sequence}`],
+      ["customer", customer],
+    ]),
+    steps.map(({ step, state, code }) => `${marks[state]} ${step}${code === null ? "" : `: ${code}`}`).join("\n"),
+    holds ? "good: first authorization passes" : "refused: first authorization does not pass",
+  ]
+    .filter((paragraph) => paragraph !== "")
+    .join("\n\n");
+}
+
 async function status(options: GlobalOptions): Promise<void> {
   const { readLicenseStatus } = await import("../../service/index.ts");
   const found = await readLicenseStatus(dataDirectory(options.data));
@@ -169,6 +207,8 @@ async function status(options: GlobalOptions): Promise<void> {
   for (const warning of found.warnings) say(`${warning}.`);
   if (found.warnings.length > 0) say("To renew, send a fresh `signet host request` to your vendor.");
   for (const { code, message } of found.problems) say(formatError("signet", new SignetError(code, message)));
+  // A license that is refused refuses every service; its problems were just told.
+  if (found.problems.length === 0) warnRefusedServices(found.services);
 }
 
 function formatStatus(status: LicenseStatus, hostMatch: string): string {
@@ -182,14 +222,11 @@ function formatStatus(status: LicenseStatus, hostMatch: string): string {
       ["expires", describeExpiry(status)],
       ["enforcement", status.enforcement],
       ["host match", hostMatch],
-      [
-        "state",
-        status.problems.length === 0 ? "good" : `REFUSED: ${status.problems.map(({ code }) => code).join(", ")}`,
-      ],
+      ["state", describeState(status)],
       ["in force", describeServing(status)],
     ]),
     formatTable(
-      ["SERVICE", "VERSION", "RUNS LEFT", "RUN TIME LEFT", "CONCURRENCY", "EXPIRES"],
+      ["SERVICE", "VERSION", "RUNS LEFT", "TIME LEFT", "OF", "AT ONCE", "EXPIRES"],
       services.map(formatService),
     ),
   ].join("\n\n");
@@ -210,29 +247,27 @@ function describeServing({ licenseId, sequence, serving }: LicenseStatus): strin
   return serving.refused === null ? present : `${present}; what is installed was REFUSED: ${serving.refused.code}`;
 }
 
-function formatService(service: ServiceStatus): string[] {
-  const { name, version, runsLimit, runsLeft, runTimeLimitMs, runTimeLeftMs, concurrency, expires } = service;
-  const duration = (ms: number) => formatDuration(ms);
-  return [
-    name,
-    version,
-    describeLeft(runsLeft, runsLimit, String),
-    describeLeft(runTimeLeftMs, runTimeLimitMs, duration),
-    `${concurrency}`,
-    expires.slice(0, 10),
-  ];
+function describeState({ problems, services }: LicenseStatus): string {
+  if (problems.length > 0) return `REFUSED: ${[...new Set(problems.map(({ code }) => code))].join(", ")}`;
+  const refused = describeRefused(services);
+  return refused.length === 0 ? "good" : `good, but ${refused.join(", ")}`;
 }
 
-function describeLeft(left: number | null, limit: number | null, format: (value: number) => string): string {
-  if (limit === null) return "unlimited";
-  return `${left === null ? "unknown" : format(left)} of ${format(limit)}`;
+function formatService(service: ServiceStatus): string[] {
+  const { name, version, runsLimit, runsLeft, runTimeLimitMs, runTimeLeftMs, concurrency, expires } = service;
+  const runs = runsLimit === null ? "unlimited" : `${runsLeft ?? "unknown"} of ${runsLimit}`;
+  const time =
+    runTimeLimitMs === null
+      ? ["unlimited", ""]
+      : [runTimeLeftMs === null ? "unknown" : formatDuration(runTimeLeftMs), formatDuration(runTimeLimitMs)];
+  return [name, version, runs, ...time, `${concurrency}`, expires.slice(0, 10)];
 }
 
 function describeExpiry({ expires, graceDays, time }: Pick<LicenseStatus, "expires" | "graceDays" | "time">): string {
-  const grace = graceDays === 0 ? "" : `, then ${graceDays} days of grace`;
+  const grace = graceDays === 0 ? "" : `, then ${plural(graceDays, "day")} of grace`;
   if (time === null) return `${expires}${grace}`;
   if (time.phase === "expired") return `${expires}: EXPIRED`;
   return time.phase === "valid"
-    ? `${expires}, in ${time.daysLeft} days${grace}`
-    : `${expires}: EXPIRED, ${time.daysLeft} days of grace left`;
+    ? `${expires}, in ${plural(time.daysLeft, "day")}${grace}`
+    : `${expires}: EXPIRED, ${plural(time.daysLeft, "day")} of grace left`;
 }

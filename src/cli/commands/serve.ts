@@ -1,5 +1,13 @@
-import { Command } from "commander";
-import { type ConfigSource, dataDirectory, readLaunch, verifyLaunch } from "../../config/index.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import {
+  type ConfigSource,
+  dataDirectory,
+  logFormats,
+  logLevels,
+  parseListen,
+  readLaunch,
+  verifyLaunch,
+} from "../../config/index.ts";
 import type { DataFormat } from "../output.ts";
 
 interface ServeOptions extends DataFormat {
@@ -16,9 +24,11 @@ export function serveCommand(): Command {
     .description("Verify the license and every library, then serve the licensed services over gRPC.")
     .helpCommand(false)
     .option("--config <file>", "the configuration (default: signet.yaml in the data directory)")
-    .option("--listen <address>", "where to listen, instead of what the configuration says")
-    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
-    .option("--log-format <format>", "json or pretty (default: pretty on a terminal)")
+    .option("--listen <address>", "where to listen, instead of what the configuration says", parseAddress)
+    .addOption(new Option("--log-level <level>", "the least severe lines that are written").choices(logLevels))
+    .addOption(
+      new Option("--log-format <format>", "how they are written (default: pretty on a terminal)").choices(logFormats),
+    )
     .addHelpText(
       "after",
       `
@@ -33,6 +43,16 @@ Example:
   $ signet serve --listen 127.0.0.1:8001`,
     )
     .action(async (_, self: Command) => serve(self.optsWithGlobals()));
+}
+
+/** As text, judged here to name the flag; a wrong address in the file is named by the file. */
+function parseAddress(text: string): string {
+  try {
+    parseListen(text);
+    return text;
+  } catch {
+    throw new InvalidArgumentError("Expected ADDRESS:PORT or [IPv6]:PORT.");
+  }
 }
 
 async function serve(options: ServeOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { dataDirectory } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { inFile, SignetError } from "../../errors.ts";
 import type { TrustRoot } from "../../license/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
@@ -44,7 +44,7 @@ export function trustCommand(): Command {
 }
 
 async function add(file: string, options: GlobalOptions): Promise<void> {
-  const { addTrustRoot, readSmallFile } = await import("../../license/index.ts");
+  const { addTrustRoot, parseTrustRoot, readSmallFile } = await import("../../license/index.ts");
   const pem = await readSmallFile(file, {
     maxBytes: MAX_ROOT_BYTES,
     missing: "FILE_UNREADABLE",
@@ -53,8 +53,9 @@ async function add(file: string, options: GlobalOptions): Promise<void> {
   });
   const data = dataDirectory(options.data);
   warnOtherOwner(data);
-  const root = shown(await addTrustRoot(data.trustDir, pem));
-  await recordCommand(data, { event: "trust.added", detail: { keyId: root.keyId, vendor: root.vendor } });
+  const root = shown(inFile(file, () => parseTrustRoot(pem)));
+  const isNew = await addTrustRoot(data.trustDir, pem).then(() => true, alreadyPinned);
+  if (isNew) await recordCommand(data, { event: "trust.added", detail: { keyId: root.keyId, vendor: root.vendor } });
   printData(root, options, ({ vendor, keyId, expires }) =>
     formatFields([
       ["vendor", vendor],
@@ -62,8 +63,18 @@ async function add(file: string, options: GlobalOptions): Promise<void> {
       ["expires", expires],
     ]),
   );
+  if (!isNew) {
+    say("This root is trusted already; nothing was changed.");
+    return;
+  }
   say("Compare the key id with the one your vendor reads to you by phone; if it differs, take the root away again:");
   say(`  signet trust remove ${root.keyId}`);
+}
+
+/** The file's name is the key's id, so the root with this key is there. */
+function alreadyPinned(error: unknown): false {
+  if (error instanceof SignetError && error.code === "FILE_EXISTS") return false;
+  throw error;
 }
 
 async function list(options: GlobalOptions): Promise<void> {

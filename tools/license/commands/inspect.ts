@@ -1,8 +1,8 @@
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { type DataFormat, printData } from "../../../src/cli/index.ts";
-import { SignetError } from "../../../src/errors.ts";
-import { parseTrustRoot } from "../../../src/license/index.ts";
+import { inFile, SignetError } from "../../../src/errors.ts";
+import { parseTrustRoot, type TrustRoot } from "../../../src/license/index.ts";
 import { formatInspection } from "../format-inspection.ts";
 import { inspectFile } from "../inspect-file.ts";
 import { readInput } from "../read-input.ts";
@@ -32,11 +32,16 @@ Examples:
 
 async function inspect(file: string, options: InspectOptions): Promise<void> {
   const bytes = await readInput(file);
-  const root = options.root === undefined ? undefined : parseTrustRoot(await readInput(options.root));
+  const root = options.root === undefined ? undefined : await readRoot(options.root);
   const license = await readInput(join(dirname(file), "license.lic")).catch(() => undefined);
-  const inspection = inspectFile(bytes, { root, license });
+  const inspection = inFile(file, () => inspectFile(bytes, { root, license }));
   printData(inspection, options, (found) => formatInspection(found, new Date()));
   if ("signature" in inspection && inspection.signature.holds === false) {
     throw new SignetError("LICENSE_SIGNATURE_INVALID", `${file}: the signature does not hold`);
   }
+}
+
+async function readRoot(file: string): Promise<TrustRoot> {
+  const pem = await readInput(file);
+  return inFile(file, () => parseTrustRoot(pem));
 }

@@ -1,13 +1,14 @@
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
+import { type DataFormat, formatFields, plural, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
-import type { License } from "../../../src/license/index.ts";
+import { type License, parseHostRequest } from "../../../src/license/index.ts";
 import type { LicenseNumber } from "../issue-license.ts";
 import { readInput } from "../read-input.ts";
 import type { Register } from "../register.ts";
 import { loadServiceDescription } from "../service-description.ts";
 import { readUnlock, type SigningOptions } from "../signing-options.ts";
+import { usageNotes } from "../usage-notes.ts";
 import { openVendorDirectory, type VendorDirectory } from "../vendor-directory.ts";
 
 interface IssueOptions extends DataFormat, SigningOptions {
@@ -77,12 +78,16 @@ async function issue(options: IssueOptions): Promise<void> {
     formatFields([
       ["license", `${data.licenseId}, sequence ${data.sequence}${data.kind === "trial" ? ", a TRIAL" : ""}`],
       ["customer", data.customer],
-      ["valid", `${data.notBefore} to ${data.expires}, then ${data.graceDays} days of grace`],
+      ["valid from", data.notBefore],
+      ["expires", `${data.expires}, then ${plural(data.graceDays, "day")} of grace`],
       ["services", data.services.join(", ")],
       ["bundle", data.bundle],
     ]),
   );
-  say(`Copy ${options.out} to the host and run \`signet license install ${options.out}\` there.`);
+  const isRenewal = options.renew !== undefined || options.licenseId !== undefined;
+  for (const note of usageNotes(license, parseHostRequest(request), isRenewal)) say(note);
+  const name = basename(resolve(options.out));
+  say(`Copy ${options.out} to the host and run \`signet license install ${name}\` there, where it was copied to.`);
   sayIfEnding(vendor, now);
   say(`It is in ${join(options.vendor, "register.jsonl")}: --renew ${license.licenseId} renews it.`);
 }
