@@ -330,7 +330,9 @@ describe("with a vendor of its own", () => {
     const host = useBareHost();
     const directory = useVendor(host);
     const key = fresh(host, "hsm.key");
-    execFileSync("openssl", ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", key], { stdio: "ignore" });
+    execFileSync("openssl", ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", key], {
+      stdio: "ignore",
+    });
     const publicKey = fresh(host, "hsm.pub");
     execFileSync("openssl", ["pkey", "-in", key, "-pubout", "-out", publicKey], { stdio: "ignore" });
     expect(vendor("vendor", "rotate", "--vendor", directory, "--public-key", key)).toMatchObject({

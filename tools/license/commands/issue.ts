@@ -124,7 +124,9 @@ async function chooseNumber(
 function sayIfEnding({ issuer }: VendorDirectory, now: Date): void {
   const ends = issuer.validToDate;
   if (ends.getTime() - now.getTime() > ROTATION_NOTICE_MS) return;
-  say(`The issuer's certificate ends ${ends.toISOString().slice(0, 10)}; make a new one: signet-license vendor rotate.`);
+  say(
+    `The issuer's certificate ends ${ends.toISOString().slice(0, 10)}; make a new one: signet-license vendor rotate.`,
+  );
 }
 
 function readReason(reason: string | undefined): string | undefined {
