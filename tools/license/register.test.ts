@@ -110,6 +110,19 @@ describe("a register is refused", () => {
     expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
   });
 
+  test("for a line of another course of things, though its number fits", async () => {
+    const { file, read, append } = await useRegister(1);
+    const before = readFileSync(file);
+    await append();
+    const [, other] = readFileSync(file, "utf8").split("\n");
+    writeFileSync(file, before);
+    await append();
+    await append();
+    const [first, , third] = readFileSync(file, "utf8").split("\n");
+    writeFileSync(file, `${first}\n${other}\n${third}\n`);
+    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+  });
+
   test("for the beginning of a line", async () => {
     const { file, read } = await useRegister(1);
     appendFileSync(file, '{"event":"issued"');
