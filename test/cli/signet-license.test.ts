@@ -103,6 +103,24 @@ test("without a terminal, file or variable there is no passphrase, and an empty 
   }
 });
 
+test("issue looks at the request and where the bundle goes before it asks for a passphrase", async () => {
+  const directory = useDirectory();
+  const { SIGNET_PASSPHRASE: _, ...bare } = env;
+  const issue = (request: Buffer, out = "bundle") => {
+    writeFileSync(join(directory, "host.req"), request);
+    const places = ["--request", "host.req", "--services", "services.yaml", "--vendor", "acme", "--out", out];
+    return run(["issue", ...places], { cwd: directory, env: bare }).stderr;
+  };
+  writeFileSync(
+    join(directory, "services.yaml"),
+    "customer: A\nlicense: { validDays: 1 }\nservices: [{ name: a, library: b }]",
+  );
+  expect(issue((await useHost({ weak: true })).request)).toMatch(/^signet-license: HOST_WEAK: host\.req: /);
+  expect(issue(Buffer.from("\x89PNG"))).toMatch(/^signet-license: REQUEST_INVALID: host\.req: /);
+  expect(issue((await useHost()).request, ".")).toMatch(/^signet-license: FILE_EXISTS: /);
+  expect(issue((await useHost()).request)).toMatch(/^signet-license: USAGE: a passphrase is needed/);
+});
+
 test("a damaged request is refused with exit code 3", async () => {
   const directory = useDirectory();
   writeFileSync(

@@ -1,9 +1,10 @@
 import { basename, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { type DataFormat, formatFields, plural, printData, say } from "../../../src/cli/index.ts";
-import { SignetError } from "../../../src/errors.ts";
-import { type License, parseHostRequest } from "../../../src/license/index.ts";
+import { inFile, SignetError } from "../../../src/errors.ts";
+import type { License } from "../../../src/license/index.ts";
 import type { LicenseNumber } from "../issue-license.ts";
+import { verifyAbsent } from "../new-directory.ts";
 import { readPassphrase } from "../passphrase.ts";
 import { readInput } from "../read-input.ts";
 import { loadServiceDescription } from "../service-description.ts";
@@ -50,14 +51,17 @@ Example:
 
 async function issue(options: IssueOptions): Promise<void> {
   // Loaded only here: with it come the plugin and engine parts, which --help and inspect do without.
-  const { issueLicense } = await import("../issue-license.ts");
+  const { issueLicense, parseAcceptable } = await import("../issue-license.ts");
   const now = new Date();
+  const acceptWeak = options.acceptWeak === true;
   const request = await readInput(options.request);
+  // Before a passphrase is asked for that would be of no use.
+  await verifyAbsent(options.out);
+  const parsed = inFile(options.request, () => parseAcceptable(request, acceptWeak));
   const description = await loadServiceDescription(options.services, now);
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: false });
+  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: false });
   const vendor = await openVendorDirectory(options.vendor, passphrase);
   const number = await chooseNumber(options, vendor, request);
-  const acceptWeak = options.acceptWeak === true;
   const license = await issueLicense({ request, description, vendor, number, acceptWeak, out: options.out, now });
   printData({ ...summary(license), bundle: options.out }, options, (data) =>
     formatFields([
@@ -70,7 +74,7 @@ async function issue(options: IssueOptions): Promise<void> {
     ]),
   );
   const isRenewal = options.renew !== undefined || options.licenseId !== undefined;
-  for (const note of usageNotes(license, parseHostRequest(request), isRenewal)) say(note);
+  for (const note of usageNotes(license, parsed, isRenewal)) say(note);
   const name = basename(resolve(options.out));
   say(`Copy ${options.out} to the host and run \`signet license install ${name}\` there, where it was copied to.`);
   say(`Keep a copy of ${join(options.out, "license.lic")}: --renew takes it when the license is renewed.`);
@@ -83,7 +87,8 @@ async function chooseNumber(options: IssueOptions, vendor: VendorDirectory, requ
     if (licenseId !== undefined || sequence !== undefined) {
       throw new SignetError("USAGE", "--renew takes the license id and sequence from the file; leave the others out");
     }
-    return nextLicenseNumber(await readInput(renew), vendor, request);
+    const previous = await readInput(renew);
+    return inFile(renew, () => nextLicenseNumber(previous, vendor, request));
   }
   if (licenseId === undefined && sequence === undefined) return createLicenseNumber();
   if (licenseId === undefined || sequence === undefined) {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
+import { verifyAbsent } from "../new-directory.ts";
 import { readPassphrase } from "../passphrase.ts";
 import { MIN_PASSPHRASE_CHARACTERS } from "../signing-key.ts";
 import { createVendorDirectory, type IssuerAlgorithm, issuerAlgorithms } from "../vendor-directory.ts";
@@ -45,7 +46,8 @@ async function init(options: InitOptions): Promise<void> {
   if (name === "" || name.length > 50 || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(name)) {
     throw new SignetError("USAGE", "--name: expected 1 to 50 printable characters");
   }
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: true });
+  await verifyAbsent(options.out);
+  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: true });
   const { vendor, root } = await createVendorDirectory({
     directory: options.out,
     name,
