@@ -65,7 +65,6 @@ test("the program is found through links and prints data to stdout, talk to stde
 });
 
 test.each([
-  ["no command", [], 2, "USAGE"],
   ["an unknown command", ["forge"], 2, "USAGE"],
   ["a missing option", ["issue"], 2, "USAGE"],
   ["an unknown option", ["inspect", "--no-such", "x"], 2, "USAGE"],

@@ -37,9 +37,11 @@ export function licenseCommand(): Command {
     .addHelpText(
       "after",
       `
-Copies what the license names into the data directory and verifies the copy as \`signet serve\` will; a bundle that is
-refused leaves the installed license as it was. The license before it is kept as license.previous. A running server
-keeps its license until it is restarted; a service whose libraries or models change stops until then.
+Copies what the license names into the data directory and verifies the copy as
+\`signet serve\` will; a bundle that is refused leaves the installed license as
+it was. The license before it is kept as license.previous. A running server
+keeps its license until it is restarted; a service whose libraries or models
+change stops until then.
 
 Example:
   $ signet license install bundle`,
@@ -68,8 +70,9 @@ Example:
     .addHelpText(
       "after",
       `
-Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Every
-licensed file is hashed, which takes seconds where models have gigabytes. Beside a running server the last second of
+Also shows a license that would be refused, and says why; \`signet license
+verify\` is the one that fails then. Every licensed file is hashed, which takes
+seconds where models have gigabytes. Beside a running server the last second of
 use may be missing.`,
     )
     .action(async (_, self: Command) => status(self.optsWithGlobals()));

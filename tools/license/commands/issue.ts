@@ -40,11 +40,13 @@ export function issueCommand(): Command {
     .addHelpText(
       "after",
       `
-Copies every file into the bundle, asks each plugin for its tensors, signs, and checks the result as the server
-will. When anything fails nothing is left behind.
+Copies every file into the bundle, asks each plugin for its tensors, signs, and
+checks the result as the server will. When anything fails nothing is left
+behind.
 
 Example:
-  $ signet-license issue --request host.req --services services.yaml --vendor acme --out bundle`,
+  $ signet-license issue --request host.req --services services.yaml \\
+      --vendor acme --out bundle`,
     )
     .action(async (options: IssueOptions) => issue(options));
 }

@@ -32,7 +32,8 @@ export function vendorCommand(): Command {
     .addHelpText(
       "after",
       `
-The passphrase encrypts both private keys and has ${MIN_PASSPHRASE_CHARACTERS} characters or more. Without it no license can be issued.
+The passphrase encrypts both private keys and has ${MIN_PASSPHRASE_CHARACTERS}
+characters or more. Without it no license can be issued.
 
 Example:
   $ signet-license vendor init --name "ACME Vision" --out acme`,
