@@ -32,7 +32,11 @@ const usage = { status: "INVALID_ARGUMENT", exit: 2 } as const;
 /** Every failure Signet can report. Codes are stable: they may be added, never renamed or reused. */
 export const errorCatalogue = {
   // Usage, configuration and files
-  USAGE: { ...usage, meaning: "A command was called with wrong words.", next: "Read the command's --help." },
+  USAGE: {
+    ...usage,
+    meaning: "A command was called with wrong words.",
+    next: "The --help of the command shows how it is called.",
+  },
   CONFIG_INVALID: {
     ...usage,
     meaning: "The configuration has an unknown key or a wrong value.",

@@ -18,7 +18,10 @@ export function createProgram(): Command {
   const program = new Command("signet")
     .description("An inference server that runs only what its vendor signed, only on the host that was licensed.")
     .version(version(), "-V, --version", "print the version")
-    .option("--data <directory>", "the data directory (default: $SIGNET_DATA, /var/lib/signet for root)")
+    .option(
+      "--data <directory>",
+      "the data directory (default: $SIGNET_DATA, else /var/lib/signet for root, else $XDG_DATA_HOME/signet, else ~/.local/share/signet)",
+    )
     .helpCommand(false)
     .addHelpText("after", examples);
   const commands = [
@@ -46,7 +49,8 @@ Examples:
   $ signet access add --name web-shop --role client --service text-recognizer
   $ signet access list --json
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license or verification.`;
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license
+or verification.`;
 
 function version(): string {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");

@@ -50,7 +50,7 @@ describe("a program", () => {
     expect(result.err).toMatch(/^prog: INTERNAL: .*x is undefined.*\n$/);
   });
 
-  test.each([[[]], [["don"]], [["do", "--sise"]], [["do", "extra"]], [["do", "--size"]]])(
+  test.each([[["don"]], [["do", "--sise"]], [["do", "extra"]], [["do", "--size"]]])(
     "called with wrong words %j ends with 2 and one line, no help",
     async (args) => {
       const result = await run(args);
@@ -58,6 +58,10 @@ describe("a program", () => {
       expect(result.err).toMatch(/^prog: USAGE: [^\n]+\n$/);
     },
   );
+
+  test("called without a command shows its help on stderr and ends with 2", async () => {
+    expect(await run([])).toMatchObject({ out: "", err: expect.stringContaining("Usage: prog"), exit: 2 });
+  });
 
   test("prints help and version to stdout and ends with 0", async () => {
     expect(await run(["--version"])).toEqual({ out: "1.2.3\n", err: "", exit: 0 });

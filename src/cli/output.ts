@@ -1,12 +1,12 @@
 import { type Command, CommanderError } from "commander";
-import { SignetError } from "../errors.ts";
+import { errorCatalogue, SignetError } from "../errors.ts";
 
 /** The words of both programs: data to stdout, talk to stderr, one line per error, exit codes from the catalogue. */
 
 /** `program: CODE: message. Next step.` on one line; control characters of hostile input are shown, not obeyed. */
-export function formatError(program: string, error: SignetError): string {
+export function formatError(program: string, error: SignetError, next: string = error.next): string {
   const cause = error.code === "INTERNAL" && error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return escapeControls(`${program}: ${error.code}: ${error.message}${cause}. ${error.next}`.replace(/\s*\n\s*/g, " "));
+  return escapeControls(`${program}: ${error.code}: ${error.message}${cause}. ${next}`.replace(/\s*\n\s*/g, " "));
 }
 
 export interface DataFormat {
@@ -45,16 +45,31 @@ export function say(line: string): void {
 export async function runProgram(program: Command, args: readonly string[]): Promise<void> {
   // Meant for those who write Signet, not for those who use it; grpc-js causes one when TLS goes to an IP address.
   process.noDeprecation = true;
-  prepare(program);
+  let current = program;
+  prepare(program, (command) => {
+    current = command;
+  });
   guardStdout();
+  // `help license install` is what people type too.
+  const asked = args[0] === "help" ? [...args.slice(1), "--help"] : args;
   try {
-    await program.parseAsync(args, { from: "user" });
+    await program.parseAsync(asked, { from: "user" });
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return; // --help and --version
+    if (thrown instanceof CommanderError && thrown.code === "commander.help") {
+      process.exitCode = errorCatalogue.USAGE.exit; // a command without its subcommand, which has shown its help
+      return;
+    }
     const error = errorFromThrown(thrown);
-    say(formatError(program.name(), error));
+    const next = error.code === "USAGE" ? `\`${pathOf(current)} --help\` shows how it is called.` : error.next;
+    say(formatError(program.name(), error, next));
     process.exitCode = error.exitCode;
   }
+}
+
+/** `signet license install`. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 let isStdoutGuarded = false;
@@ -72,13 +87,20 @@ function errorFromThrown(thrown: unknown): SignetError {
     .replace(/^error: /, "")
     .replace(/\.$/, "")
     .replace(/\s*\n\s*/g, " ");
-  return new SignetError("USAGE", thrown.code === "commander.help" ? "expected a command, found none" : words);
+  return new SignetError("USAGE", words);
 }
 
-/** Commander must throw, not exit, and print neither error nor help on its own; for every subcommand too. */
-function prepare(command: Command): void {
-  command.exitOverride().configureOutput({ writeErr: () => undefined, outputError: () => undefined });
-  for (const child of command.commands) prepare(child);
+/**
+ * Commander must throw, not exit, and print no error on its own; for every subcommand too.
+ * @param onUse told which command is about to run, or was called with wrong words
+ */
+function prepare(command: Command, onUse: (command: Command) => void): void {
+  command
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: () => onUse(command) })
+    .hook("preAction", (_, used) => onUse(used));
+  for (const child of command.commands) prepare(child, onUse);
 }
 
 function escapeControls(text: string): string {

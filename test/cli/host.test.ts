@@ -119,7 +119,6 @@ describe("signet trust", () => {
 });
 
 test.each([
-  [["host"]],
   [["host", "reqest"]],
   [["host", "request", "--output", "x"]],
   [["trust", "add"]],

@@ -65,7 +65,6 @@ test("the program is found through links and prints data to stdout, talk to stde
 });
 
 test.each([
-  ["no command", [], 2, "USAGE"],
   ["an unknown command", ["forge"], 2, "USAGE"],
   ["a missing option", ["issue"], 2, "USAGE"],
   ["an unknown option", ["inspect", "--no-such", "x"], 2, "USAGE"],
@@ -101,6 +100,24 @@ test("without a terminal, file or variable there is no passphrase, and an empty 
     expect(result.stderr).toMatch(/^signet-license: USAGE: /);
     expect(result.status).toBe(2);
   }
+});
+
+test("issue looks at the request and where the bundle goes before it asks for a passphrase", async () => {
+  const directory = useDirectory();
+  const { SIGNET_PASSPHRASE: _, ...bare } = env;
+  const issue = (request: Buffer, out = "bundle") => {
+    writeFileSync(join(directory, "host.req"), request);
+    const places = ["--request", "host.req", "--services", "services.yaml", "--vendor", "acme", "--out", out];
+    return run(["issue", ...places], { cwd: directory, env: bare }).stderr;
+  };
+  writeFileSync(
+    join(directory, "services.yaml"),
+    "customer: A\nlicense: { validDays: 1 }\nservices: [{ name: a, library: b }]",
+  );
+  expect(issue((await useHost({ weak: true })).request)).toMatch(/^signet-license: HOST_WEAK: host\.req: /);
+  expect(issue(Buffer.from("\x89PNG"))).toMatch(/^signet-license: REQUEST_INVALID: host\.req: /);
+  expect(issue((await useHost()).request, ".")).toMatch(/^signet-license: FILE_EXISTS: /);
+  expect(issue((await useHost()).request)).toMatch(/^signet-license: USAGE: a passphrase is needed/);
 });
 
 test("a damaged request is refused with exit code 3", async () => {

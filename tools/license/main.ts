@@ -23,9 +23,11 @@ const examples = `
 Examples:
   $ signet-license vendor init --name "ACME Vision" --out acme
   $ signet-license inspect host.req
-  $ signet-license issue --request host.req --services services.yaml --vendor acme --out bundle
+  $ signet-license issue --request host.req --services services.yaml \\
+      --vendor acme --out bundle
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license or verification.`;
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license
+or verification.`;
 
 function version(): string {
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");

@@ -9,7 +9,7 @@ import { fileError, SignetError } from "../../src/errors.ts";
  */
 export async function createDirectory<T>(path: string, fill: (directory: string) => Promise<T>): Promise<T> {
   const target = resolve(path);
-  await verifyAbsent(target, path);
+  await verifyAbsent(path);
   const draft = await createDraft(target);
   try {
     const result = await fill(draft);
@@ -33,8 +33,9 @@ async function createDraft(target: string): Promise<string> {
   }
 }
 
-async function verifyAbsent(target: string, path: string): Promise<void> {
-  const there = await lstat(target).catch(() => undefined);
+/** For before a passphrase is asked for in vain; createDirectory looks again. @throws SignetError FILE_EXISTS */
+export async function verifyAbsent(path: string): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
   if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: already exists, expected a new directory`);
 }
 

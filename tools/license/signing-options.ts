@@ -9,7 +9,7 @@ export interface SigningOptions {
 
 /** How the issuer signs, from a command's options. @throws USAGE */
 export async function readUnlock({ passphraseFile, signerCmd }: SigningOptions): Promise<Unlock> {
-  if (signerCmd === undefined) return { passphrase: await readPassphrase({ file: passphraseFile, twice: false }) };
+  if (signerCmd === undefined) return { passphrase: await readPassphrase({ file: passphraseFile, isNew: false }) };
   if (passphraseFile !== undefined) {
     throw new SignetError("USAGE", "--signer-cmd needs no passphrase; leave --passphrase-file out");
   }

@@ -33,8 +33,9 @@ export function checkCommand(): Command {
     .addHelpText(
       "after",
       `
-Reads the configuration, access tokens, license, ledger and every library, and shows what would be served. It changes
-nothing, starts no plugin and works beside a running server. Stops at the first thing that is wrong: exit code 2 for
+Reads the configuration, access tokens, license, ledger and every library, and
+shows what would be served. It changes nothing, starts no plugin and works
+beside a running server. Stops at the first thing that is wrong: exit code 2 for
 the configuration, 3 for what is refused.
 
 Example:

@@ -30,9 +30,11 @@ export function hostCommand(): Command {
     .addHelpText(
       "after",
       `
-Makes this host's private key when there is none. The request holds the key's public half and salted hashes of serial
-numbers, never the numbers; once a license was used, also what was used of it. Run it as the user that the server
-will run as: root sees more of the hardware than others, and the license is for what was seen.
+Makes this host's private key when there is none. The request holds the key's
+public half and salted hashes of serial numbers, never the numbers; once a
+license was used, also what was used of it. Run it as the user that the server
+will run as: root sees more of the hardware than others, and the license is for
+what was seen.
 
 Example:
   $ signet host request --out host.req`,

@@ -49,14 +49,16 @@ export function inferCommand(): Command {
     .addHelpText(
       "after",
       `
-How a picture becomes tensors, and tensors an answer, is what the vendor wrote into the service's parameters. One
-picture is one licensed run, or two where the first answer leaves a doubt and the picture is tried upside down.
-Exit code 1 when a picture cannot be read.
+How a picture becomes tensors, and tensors an answer, is what the vendor wrote
+into the service's parameters. One picture is one licensed run, or two where the
+first answer leaves a doubt and the picture is tried upside down. Exit code 1
+when a picture cannot be read.
 
 Examples:
   $ signet infer text-recognizer line.png
   $ signet infer text-recognizer scans/*.png --json
-  $ echo '{"inputs":[{"name":"input","datatype":"FP32","shape":[2],"data":[1,2]}]}' | signet infer identity --raw -`,
+  $ echo '{"inputs": [{"name": "input", "datatype": "FP32",
+      "shape": [2], "data": [1, 2]}]}' | signet infer identity --raw -`,
     )
     .action(async (service: string, files: string[], _, self: Command) =>
       infer(service, files, self.optsWithGlobals()),

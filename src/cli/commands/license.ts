@@ -38,9 +38,11 @@ export function licenseCommand(): Command {
     .addHelpText(
       "after",
       `
-Copies what the license names into the data directory and verifies the copy as \`signet serve\` will; a bundle that is
-refused leaves the installed license as it was. The license before it is kept as license.previous. A running server
-takes it over within seconds, without a restart and without ending a call; \`signet license status\` says when it has.
+Copies what the license names into the data directory and verifies the copy as
+\`signet serve\` will; a bundle that is refused leaves the installed license as
+it was. The license before it is kept as license.previous. A running server
+takes it over within seconds, without a restart and without ending a call;
+\`signet license status\` says when it has.
 
 Example:
   $ signet license install bundle`,
@@ -69,8 +71,9 @@ Example:
     .addHelpText(
       "after",
       `
-Also shows a license that would be refused, and says why; \`signet license verify\` is the one that fails then. Every
-licensed file is hashed, which takes seconds where models have gigabytes. Beside a running server the last second of
+Also shows a license that would be refused, and says why; \`signet license
+verify\` is the one that fails then. Every licensed file is hashed, which takes
+seconds where models have gigabytes. Beside a running server the last second of
 use may be missing.`,
     )
     .action(async (_, self: Command) => status(self.optsWithGlobals()));

@@ -30,12 +30,14 @@ export function pluginCommand(): Command {
 }
 
 const help = `
-Each part runs in a process of its own, so a plugin that crashes or hangs is a finding and not the end. Nothing
-is licensed or installed. ok: as the contract says; warn: allowed but unwise; fail: breaks the contract; skip:
-could not be tried, and why. Ends with 1 if anything failed.
+Each part runs in a process of its own, so a plugin that crashes or hangs is a
+finding and not the end. Nothing is licensed or installed. ok: as the contract
+says; warn: allowed but unwise; fail: breaks the contract; skip: could not be
+tried, and why. Ends with 1 if anything failed.
 
 Example:
-  $ signet plugin check libsignet_onnxruntime.so --dependency libonnxruntime.so.1 --model model.onnx`;
+  $ signet plugin check libsignet_onnxruntime.so \\
+      --dependency libonnxruntime.so.1 --model model.onnx`;
 
 async function check(library: string, options: CheckOptions): Promise<void> {
   const { checkPlugin } = await import("../../engine/index.ts");

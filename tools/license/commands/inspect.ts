@@ -21,7 +21,8 @@ export function inspectCommand(): Command {
     .addHelpText(
       "after",
       `
-Needs no secret and shows none. Exit code 3 when a signature does not hold or the signer is not the root's.
+Needs no secret and shows none. Exit code 3 when a signature does not hold or
+the signer is not the root's.
 
 Examples:
   $ signet-license inspect host.req

@@ -1,9 +1,10 @@
 import { basename, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { type DataFormat, formatFields, plural, printData, say } from "../../../src/cli/index.ts";
-import { SignetError } from "../../../src/errors.ts";
-import { type License, parseHostRequest } from "../../../src/license/index.ts";
+import { inFile, SignetError } from "../../../src/errors.ts";
+import type { License } from "../../../src/license/index.ts";
 import type { LicenseNumber } from "../issue-license.ts";
+import { verifyAbsent } from "../new-directory.ts";
 import { readInput } from "../read-input.ts";
 import type { Register } from "../register.ts";
 import { loadServiceDescription } from "../service-description.ts";
@@ -47,11 +48,13 @@ export function issueCommand(): Command {
     .addHelpText(
       "after",
       `
-Copies every file into the bundle, asks each plugin for its tensors, signs, checks the result as the server will, and
-writes it into the vendor's register. When anything fails nothing is left behind.
+Copies every file into the bundle, asks each plugin for its tensors, signs,
+checks the result as the server will, and writes it into the vendor's register.
+When anything fails nothing is left behind.
 
 Example:
-  $ signet-license issue --request host.req --services services.yaml --vendor acme --out bundle`,
+  $ signet-license issue --request host.req --services services.yaml \\
+      --vendor acme --out bundle`,
     )
     .action(async (options: IssueOptions) => issue(options));
 }
@@ -59,8 +62,13 @@ Example:
 async function issue(options: IssueOptions): Promise<void> {
   // Loaded only here: with it come the plugin and engine parts, which --help and inspect do without.
   const { issueRegistered } = await import("../issue-registered.ts");
+  const { parseAcceptable } = await import("../issue-license.ts");
   const now = new Date();
+  const acceptWeak = options.acceptWeak === true;
   const request = await readInput(options.request);
+  // Before a passphrase is asked for that would be of no use.
+  await verifyAbsent(options.out);
+  const parsed = inFile(options.request, () => parseAcceptable(request, acceptWeak));
   const description = await loadServiceDescription(options.services, now);
   const movedFrom = options.movedFrom === undefined ? undefined : await readInput(options.movedFrom);
   const vendor = await openVendorDirectory(options.vendor, await readUnlock(options));
@@ -71,7 +79,7 @@ async function issue(options: IssueOptions): Promise<void> {
   const license = await issueRegistered({
     ...{ request, description, vendor, renewed, movedFrom, out: options.out, now },
     vendorDirectory: options.vendor,
-    acceptWeak: options.acceptWeak === true,
+    acceptWeak,
     acceptRollback: readReason(options.acceptRollback),
   });
   printData({ ...summary(license), bundle: options.out }, options, (data) =>
@@ -85,7 +93,7 @@ async function issue(options: IssueOptions): Promise<void> {
     ]),
   );
   const isRenewal = options.renew !== undefined || options.licenseId !== undefined;
-  for (const note of usageNotes(license, parseHostRequest(request), isRenewal)) say(note);
+  for (const note of usageNotes(license, parsed, isRenewal)) say(note);
   const name = basename(resolve(options.out));
   say(`Copy ${options.out} to the host and run \`signet license install ${name}\` there, where it was copied to.`);
   sayIfEnding(vendor, now);
@@ -112,7 +120,8 @@ async function chooseNumber(
         return { licenseId: renew, sequence: last.sequence + 1 };
       };
     }
-    const next = nextLicenseNumber(await readInput(renew), vendor, request);
+    const previous = await readInput(renew);
+    const next = inFile(renew, () => nextLicenseNumber(previous, vendor, request));
     // The file may be older than what was issued since.
     return ({ lines }) => {
       const last = lastIssued(lines, next.licenseId)?.sequence ?? 0;

@@ -89,7 +89,7 @@ async function openRootSigner(options: RevokeOptions): Promise<Signer> {
     throw new SignetError("USAGE", "--issuer: the root signs this list, with --root-key; leave --signer-cmd out");
   }
   const { root } = await readVendorCertificates(options.vendor);
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: false });
+  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: false });
   const key = await openRootKey(options.rootKey ?? join(options.vendor, "root.key"), passphrase, root);
   return keySigner(key, root.publicKey);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
+import { verifyAbsent } from "../new-directory.ts";
 import { readPassphrase } from "../passphrase.ts";
 import { readInput } from "../read-input.ts";
 import { keySigner } from "../signer.ts";
@@ -49,7 +50,8 @@ export function vendorCommand(): Command {
     .addHelpText(
       "after",
       `
-The passphrase encrypts both private keys and has ${MIN_PASSPHRASE_CHARACTERS} characters or more. Without it no license can be issued.
+The passphrase encrypts both private keys and has ${MIN_PASSPHRASE_CHARACTERS}
+characters or more. Without it no license can be issued.
 
 Example:
   $ signet-license vendor init --name "ACME Vision" --out acme`,
@@ -90,7 +92,7 @@ async function rotate(options: RotateOptions): Promise<void> {
   const { root } = await readVendorCertificates(directory);
   const made = options.publicKey === undefined ? { algorithm: options.issuerAlgorithm ?? "rsa" } : undefined;
   const issuer = made ?? { publicKey: parsePublicKey(await readInput(options.publicKey!), options.publicKey!) };
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: false });
+  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: false });
   const rootKey = await openRootKey(options.rootKey ?? join(directory, "root.key"), passphrase, root);
   const now = new Date();
   const rotated = await withRegisterLock(directory, async () => {
@@ -128,7 +130,8 @@ async function init(options: InitOptions): Promise<void> {
   if (name === "" || name.length > 50 || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(name)) {
     throw new SignetError("USAGE", "--name: expected 1 to 50 printable characters");
   }
-  const passphrase = await readPassphrase({ file: options.passphraseFile, twice: true });
+  await verifyAbsent(options.out);
+  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: true });
   const { vendor, root } = await createVendorDirectory({
     directory: options.out,
     name,
