@@ -24,7 +24,12 @@ export type Role = (typeof roles)[number];
 
 const tokenRecordSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{8}$/),
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/),
+  name: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/,
+      "expected at most 64 letters, digits and . _ @ -, a letter or digit first",
+    ),
   role: z.enum(roles),
   services: z.union([z.literal("all"), z.array(z.string().min(1).max(128)).max(256)]),
   /** SHA-256 of the token's secret part, hex. A slow hash would add nothing to 256 random bits. */
@@ -49,7 +54,7 @@ const LOCK_RETRY_MS = 20;
 /** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, ACCESS_FILE_INVALID, FILE_UNREADABLE */
 export async function addToken(file: string, grant: TokenGrant): Promise<{ token: Secret; record: TokenRecord }> {
   const secret = randomBytes(32).toString("base64url");
-  const candidate = tokenRecordSchema.safeParse({
+  const written = {
     id: randomId(),
     name: grant.name,
     role: grant.role,
@@ -57,10 +62,11 @@ export async function addToken(file: string, grant: TokenGrant): Promise<{ token
     secretSha256: hashSecret(secret).toString("hex"),
     createdAt: new Date().toISOString(),
     expires: grant.expires?.toISOString() ?? null,
-  });
+  };
+  const candidate = tokenRecordSchema.safeParse(written);
   if (!candidate.success) {
-    const path = candidate.error.issues[0]?.path.join(".") ?? "";
-    throw new SignetError("USAGE", `token ${path}: expected letters, digits and . _ @ -, at most 64`);
+    const { key, words } = describeIssue(candidate.error, written);
+    throw new SignetError("USAGE", `the token's ${key}: ${words}`);
   }
   const record = candidate.data;
   await changeFile(file, (tokens) => [...tokens, record]);
