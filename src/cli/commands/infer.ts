@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
-import type { Reading } from "../../../clients/processing/index.ts";
+import type { Reading, RgbImage } from "../../../clients/processing/index.ts";
 import { fileError, SignetError } from "../../errors.ts";
 import type { InferenceClient } from "../../grpc/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
@@ -84,7 +84,6 @@ async function inferPictures(
   options: InferOptions,
 ): Promise<void> {
   const { processingFor, ProcessingError } = await import("../../../clients/processing/index.ts");
-  const { readImage } = await import("../../../clients/node/index.ts");
   const config = await client.modelConfig(service);
   const parameters = Object.fromEntries(
     Object.entries(config.parameters).map(([name, { string_value }]) => [name, string_value]),
@@ -99,7 +98,7 @@ async function inferPictures(
   try {
     const processing = processingFor(parameters.processing);
     for (const file of files) {
-      const reading = await processing.read(await readImage(file), parameters, (inputs) =>
+      const reading = await processing.read(await readPicture(file), parameters, (inputs) =>
         client.infer(service, inputs),
       );
       answers.push({ file, ...reading });
@@ -118,6 +117,16 @@ async function inferPictures(
     say(`${file}: no text could be read (confidence ${confidence.toFixed(2)})`);
   }
   if (unreadable.length > 0) process.exitCode = 1;
+}
+
+async function readPicture(file: string): Promise<RgbImage> {
+  const { readImage } = await import("../../../clients/node/index.ts");
+  const { ProcessingError } = await import("../../../clients/processing/index.ts");
+  return readImage(file).catch((error) => {
+    // The system's refusal in the words that both programs have for it.
+    const isFileError = error instanceof ProcessingError && error.code === "IMAGE_UNREADABLE";
+    throw isFileError && error.cause !== undefined ? fileError(file, error.cause) : error;
+  });
 }
 
 function formatAnswer({ file, text, readable }: Answer, withFile: boolean): string {
