@@ -32,7 +32,11 @@ const usage = { status: "INVALID_ARGUMENT", exit: 2 } as const;
 /** Every failure Signet can report. Codes are stable: they may be added, never renamed or reused. */
 export const errorCatalogue = {
   // Usage, configuration and files
-  USAGE: { ...usage, meaning: "A command was called with wrong words.", next: "The --help of the command shows how it is called." },
+  USAGE: {
+    ...usage,
+    meaning: "A command was called with wrong words.",
+    next: "The --help of the command shows how it is called.",
+  },
   CONFIG_INVALID: {
     ...usage,
     meaning: "The configuration has an unknown key or a wrong value.",
@@ -58,6 +62,12 @@ export const errorCatalogue = {
     exit: 1,
     meaning: "The address to listen on is taken.",
     next: "Stop the other program or choose another address with --listen.",
+  },
+  ADDRESS_UNUSABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The address to listen on cannot be used on this machine.",
+    next: "Choose another address with listen in the configuration, or with --listen.",
   },
   INSECURE_LISTEN: {
     ...usage,

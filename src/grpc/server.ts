@@ -1,7 +1,8 @@
-import { Server } from "@grpc/grpc-js";
+import { Server, setLogger } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import type { ResolvedListen } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
+import type { Log } from "../telemetry/index.ts";
+import { errorFromBind } from "./bind.ts";
 import { createCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers } from "./inference.ts";
@@ -11,6 +12,8 @@ import { createReceiveGate } from "./receive-gate.ts";
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
   readonly maxMessageBytes: number;
+  /** Where the gRPC library's own complaints go, which it would write to stderr in a form of its own. */
+  readonly log: Log;
 }
 
 /** How long clients get to close their connections when the server stops, ms. */
@@ -26,6 +29,8 @@ export class GrpcServer {
 
   constructor(options: GrpcServerOptions) {
     this.#listen = options.listen;
+    const complain = (...words: unknown[]) => options.log.warn({ words: words.map(String) }, "gRPC");
+    setLogger({ error: complain, info: complain, debug: complain });
     this.#server = new Server({
       "grpc.max_receive_message_length": options.maxMessageBytes,
       // What goes out was bounded by the service's slot.
@@ -38,13 +43,16 @@ export class GrpcServer {
     this.#server.addService(healthService, this.#health.handlers);
   }
 
-  /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, FILE_UNREADABLE, CONFIG_INVALID */
+  /**
+   * Opens the port. Resolves with `host:port` as bound.
+   * @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE, FILE_UNREADABLE, CONFIG_INVALID
+   */
   listen(): Promise<string> {
     const { address, host } = this.#listen;
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, createCredentials(this.#listen), (error, port) => {
         if (error) {
-          reject(new SignetError("ADDRESS_IN_USE", `${address}: ${error.message}`, { cause: error }));
+          reject(errorFromBind(address, error));
         } else {
           resolve(`${host.includes(":") ? `[${host}]` : host}:${port}`);
         }
