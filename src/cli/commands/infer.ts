@@ -99,7 +99,9 @@ async function inferPictures(
     const processing = processingFor(parameters.processing);
     for (const file of files) {
       const reading = await processing.read(await readPicture(file), parameters, (inputs) =>
-        client.infer(service, inputs),
+        client.infer(service, inputs).catch((error) => {
+          throw files.length > 1 ? nameFile(file, error) : error;
+        }),
       );
       answers.push({ file, ...reading });
       // One by one, so that a long list shows its answers as they come.
@@ -117,6 +119,12 @@ async function inferPictures(
     say(`${file}: no text could be read (confidence ${confidence.toFixed(2)})`);
   }
   if (unreadable.length > 0) process.exitCode = 1;
+}
+
+/** The server does not know which picture it was. */
+function nameFile(file: string, thrown: unknown): SignetError {
+  const error = SignetError.from(thrown);
+  return new SignetError(error.code, `${file}: ${error.message}`, { cause: error });
 }
 
 async function readPicture(file: string): Promise<RgbImage> {
