@@ -341,7 +341,7 @@ export const errorCatalogue = {
     status: "UNAVAILABLE",
     exit: 1,
     meaning: "The service is starting, restarting or stopped.",
-    next: "Try again shortly; `signet license status` and the log say why.",
+    next: "Try again shortly; if it stays so, the server's log says why.",
   },
   REQUEST_MALFORMED: {
     status: "INVALID_ARGUMENT",
