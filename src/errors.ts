@@ -68,6 +68,12 @@ export const errorCatalogue = {
     meaning: "The address to listen on is taken.",
     next: "Stop the other program or choose another address with --listen.",
   },
+  ADDRESS_UNUSABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The address to listen on cannot be used on this machine.",
+    next: "Choose another address with listen in the configuration, or with --listen.",
+  },
   INSECURE_LISTEN: {
     ...usage,
     meaning: "Plaintext was asked for on an address that other machines can reach.",
@@ -372,7 +378,7 @@ export const errorCatalogue = {
     status: "UNAVAILABLE",
     exit: 1,
     meaning: "The service is starting, restarting or stopped.",
-    next: "Try again shortly; `signet license status` and the log say why.",
+    next: "Try again shortly; if it stays so, the server's log says why.",
   },
   REQUEST_MALFORMED: {
     status: "INVALID_ARGUMENT",

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
-import { GrpcServer } from "./grpc/index.ts";
+import { GrpcServer, verifyBindable } from "./grpc/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
 import { SealedFiles, verifySandbox } from "./plugin/index.ts";
 import {
@@ -133,6 +133,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 
   let address: string;
   try {
+    await verifyBindable(listen);
     await Promise.all(services.map(({ runner }) => runner.start()));
     grpc = new GrpcServer({
       listen,

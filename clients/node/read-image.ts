@@ -19,6 +19,7 @@ export async function readImage(path: string): Promise<RgbImage> {
 
 async function readRegularFile(path: string): Promise<Uint8Array> {
   let reason: string;
+  let cause: unknown;
   try {
     // Asked before opening: a pipe would wait for ever and a device never end.
     const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
@@ -26,8 +27,9 @@ async function readRegularFile(path: string): Promise<Uint8Array> {
     reason = isFile ? `expected at most ${MAX_FILE_BYTES} bytes, got ${size}` : "expected a regular file";
   } catch (error) {
     reason = error instanceof Error ? error.message : "unknown";
+    cause = error;
   }
-  throw new ProcessingError("IMAGE_UNREADABLE", `${path}: ${reason}`);
+  throw new ProcessingError("IMAGE_UNREADABLE", `${path}: ${reason}`, { cause });
 }
 
 /** Decodes PNG, JPEG, WebP, GIF (first frame) and TIFF; transparent pixels are seen on white. */

@@ -19,8 +19,8 @@ export class ProcessingError extends Error {
   override readonly name = "ProcessingError";
   readonly code: ProcessingErrorCode;
 
-  constructor(code: ProcessingErrorCode, message: string) {
-    super(message);
+  constructor(code: ProcessingErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
     this.code = code;
   }
 }

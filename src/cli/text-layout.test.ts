@@ -19,7 +19,15 @@ test("a table that is too wide goes on in its last column", () => {
   ]);
 });
 
-test("a table whose last column would be too narrow becomes fields", () => {
+test("a table that is too wide takes from its widest columns first", () => {
+  const wide = [["create with a configuration that is not JSON", "status 3: JSON, byte 1: expected a key"]];
+  expect(formatTable(["CHECK", "FOUND"], wide, 60).split("\n").slice(1)).toEqual([
+    "create with a configuration    status 3: JSON, byte 1:",
+    "that is not JSON               expected a key",
+  ]);
+});
+
+test("a table whose columns would be too narrow becomes fields", () => {
   expect(formatTable(header, rows, 40).split("\n")).toEqual([
     "service  text-recognizer",
     "found    three outputs where the license",

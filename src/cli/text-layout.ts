@@ -1,6 +1,6 @@
 /** How text for people is laid out: in the width of their terminal, without breaking a word. */
 
-/** A last column narrower than this is no column to read in. */
+/** A column of text narrower than this is none to read in. */
 const NARROWEST_COLUMN = 24;
 
 /** The terminal's width, or what COLUMNS says where there is none; unlimited for programs. */
@@ -27,8 +27,8 @@ export function wrapText(text: string, columns = terminalColumns()): string[] {
 }
 
 /**
- * Columns padded to their widest cell, two spaces apart. A table that is wider than the terminal wraps its last
- * column; where that leaves too little room, each row becomes fields below one another.
+ * Columns padded to their widest cell, two spaces apart. In a table that is wider than the terminal long texts go on
+ * in their column; where that leaves too little room, each row becomes fields below one another.
  */
 export function formatTable(
   header: readonly string[],
@@ -37,10 +37,7 @@ export function formatTable(
 ): string {
   const lines = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? "").length)));
-  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
-  const room = columns - before;
-  if (room >= (widths.at(-1) ?? 0)) return lines.map((line) => formatRow(line, widths)).join("\n");
-  if (room >= NARROWEST_COLUMN) return lines.flatMap((line) => formatWrapped(line, widths, room)).join("\n");
+  if (fitColumns(widths, lines, columns)) return lines.flatMap((line) => formatRow(line, widths)).join("\n");
   const names = header.map((name) => name.toLowerCase());
   return rows
     .map((row) =>
@@ -59,20 +56,34 @@ export function formatFields(
 ): string {
   const shown = fields.filter(([, value]) => value !== null && value !== undefined);
   const width = Math.max(0, ...shown.map(([key]) => key.length));
-  return shown.flatMap(([key, value]) => formatWrapped([key, `${value}`], [width], columns - width - 2)).join("\n");
+  return shown.flatMap(([key, value]) => formatRow([key, `${value}`], [width, columns - width - 2])).join("\n");
 }
 
-function formatRow(cells: readonly string[], widths: readonly number[]): string {
-  return cells
-    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-    .join("  ")
-    .trimEnd();
+/** Takes from the widest columns until the table fits. False where a column would become too narrow to read. */
+function fitColumns(widths: number[], lines: readonly (readonly string[])[], columns: number): boolean {
+  const last = widths.length - 1;
+  const narrowest = widths.map((width, column) => {
+    // A long word may stand out of the last column; in any other it would push the next one away.
+    const words = column === last ? [] : lines.flatMap((line) => (line[column] ?? "").split(" "));
+    return Math.min(width, Math.max(NARROWEST_COLUMN, ...words.map(({ length }) => length)));
+  });
+  for (let excess = widths.reduce((sum, width) => sum + width + 2, -2) - columns; excess > 0; excess--) {
+    const spare = widths.map((width, column) => (width > narrowest[column]! ? width : 0));
+    const widest = Math.max(...spare);
+    if (widest === 0) return false;
+    widths[spare.lastIndexOf(widest)]!--;
+  }
+  return true;
 }
 
-/** A row whose last cell goes on in its own column. */
-function formatWrapped(cells: readonly string[], widths: readonly number[], room: number): string[] {
-  const empty = cells.slice(0, -1).map(() => "");
-  return wrapText(cells.at(-1) ?? "", room).map((line, index) =>
-    formatRow([...(index === 0 ? cells.slice(0, -1) : empty), line], widths),
+/** A row, each of whose cells goes on below itself where it is wider than its column. */
+function formatRow(cells: readonly string[], widths: readonly number[]): string[] {
+  const wrapped = widths.map((width, column) => wrapText(cells[column] ?? "", width));
+  const height = Math.max(1, ...wrapped.map(({ length }) => length));
+  return Array.from({ length: height }, (_, line) =>
+    wrapped
+      .map((cell, column) => (cell[line] ?? "").padEnd(column === wrapped.length - 1 ? 0 : widths[column]!))
+      .join("  ")
+      .trimEnd(),
   );
 }

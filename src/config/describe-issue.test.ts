@@ -10,6 +10,7 @@ const schema = z.strictObject({
   runs: z.int().min(1).max(10).nullable().optional(),
   models: z.array(z.string()).max(2).optional(),
   when: z.union([z.iso.date(), z.iso.datetime()], "expected a date such as 2027-01-31").optional(),
+  lasts: z.string("expected a duration such as 7d").optional(),
   limits: z.strictObject({ of: z.record(z.string(), z.boolean()) }).optional(),
 });
 
@@ -31,6 +32,8 @@ test.each([
   ["models: a", 'x.yaml:1 models: expected a list, found "a"'],
   ["models:\n  - a\n  - 2", 'x.yaml:3 models[1]: expected text, found a number; write "2"'],
   ["models: [a, b, c]", "x.yaml:1 models: expected a list of at most 2 entries, found a list"],
+  ["when: 7", "x.yaml:1 when: expected a date such as 2027-01-31, found 7"],
+  ["lasts: 7", "x.yaml:1 lasts: expected a duration such as 7d, found 7"],
   ["when: soon", 'x.yaml:1 when: expected a date such as 2027-01-31, found "soon"'],
   ["\nlimits:\n  off: 1", "x.yaml:2 limits.of: expected keys with values, found nothing"],
   ["limits:\n  of: {}\n\n  run: 1", "x.yaml:4 limits.run: is an unknown key"],

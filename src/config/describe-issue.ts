@@ -28,20 +28,23 @@ function wordsOf(issue: z.core.$ZodIssue, found: unknown, quote: boolean): strin
   // A message of our own that says something else, such as that two entries are the same.
   if (!expected.startsWith("expected ")) return expected;
   const wantsText = issue.code === "invalid_type" && issue.expected === "string";
-  if (wantsText && quote && (typeof found === "number" || typeof found === "boolean")) {
+  // Not where only some texts will do.
+  if (wantsText && !hasMessage(issue) && quote && (typeof found === "number" || typeof found === "boolean")) {
     const key = issue.path.at(-1);
     return `${expected}, found a ${typeof found}; write ${typeof key === "string" ? `${key}: ` : ""}"${found}"`;
   }
   return `${expected}, found ${nameOf(found, quote)}`;
 }
 
+/** Whether the schema has words of its own for it; zod's begin like this. */
+function hasMessage({ message }: z.core.$ZodIssue): boolean {
+  return !message.startsWith("Invalid ");
+}
+
 function expectationOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "invalid_type":
-      // zod's own words where the schema gave none begin like this.
-      return issue.message.startsWith("Invalid ")
-        ? `expected ${typeNames[issue.expected] ?? issue.expected}`
-        : issue.message;
+      return !hasMessage(issue) ? `expected ${typeNames[issue.expected] ?? issue.expected}` : issue.message;
     case "invalid_value":
       return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
     case "too_small":
@@ -49,7 +52,7 @@ function expectationOf(issue: z.core.$ZodIssue): string {
     case "too_big":
       return `expected ${bound(issue.origin, "at most", issue.maximum)}`;
     default:
-      return issue.message.startsWith("Invalid ") ? "expected text of another form" : issue.message;
+      return !hasMessage(issue) ? "expected text of another form" : issue.message;
   }
 }
 
@@ -64,7 +67,10 @@ const typeNames: Readonly<Record<string, string>> = {
 };
 
 function bound(origin: string, relation: string, limit: number | bigint): string {
-  if (origin === "string") return limit === 1 ? "text that is not empty" : `text of ${relation} ${limit} characters`;
+  if (origin === "string")
+    return `${relation} ${limit}` === "at least 1"
+      ? "text that is not empty"
+      : `text of ${relation} ${limit} characters`;
   if (origin === "array") return `a list of ${relation} ${limit} ${limit === 1 ? "entry" : "entries"}`;
   return `${relation} ${limit}`;
 }

@@ -94,7 +94,11 @@ class PluginCheck {
       return false;
     }
     const bytes = this.#files.reduce((sum, { sealed }) => sum + sealed.size, 0);
-    this.#add("ok", "sealing into memory", `${this.#files.length} file(s), ${bytes} bytes`);
+    this.#add(
+      "ok",
+      "sealing into memory",
+      `${this.#files.length === 1 ? "1 file" : `${this.#files.length} files`}, ${bytes} bytes`,
+    );
     return true;
   }
 

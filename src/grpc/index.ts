@@ -1,3 +1,4 @@
+export { verifyBindable } from "./bind.ts";
 export { InferenceClient, type InferenceClientOptions } from "./client.ts";
 export { createCredentials } from "./credentials.ts";
 export { CODE_KEY, errorFromGrpcStatus, grpcStatusFromError } from "./errors.ts";

@@ -1,10 +1,10 @@
-import { Server } from "@grpc/grpc-js";
+import { Server, setLogger } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import type { AuditLog } from "../audit/index.ts";
 import type { ResolvedListen } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
 import type { Access, CallQuotas } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
+import { errorFromBind } from "./bind.ts";
 import { createCallGate } from "./call-gate.ts";
 import { CertificateWatch } from "./certificate-watch.ts";
 import { createCredentials, TlsCredentials } from "./credentials.ts";
@@ -18,6 +18,7 @@ export interface GrpcServerOptions extends InferenceEdge {
   readonly access: Access;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
+  /** Where the gRPC library's own complaints go, which it would write to stderr in a form of its own. */
   readonly log: Log;
 }
 
@@ -44,6 +45,8 @@ export class GrpcServer {
       ...openInferenceCalls.map((name) => inference[name].path),
       ...Object.values(healthService).map(({ path }) => path),
     ]);
+    const complain = (...words: unknown[]) => options.log.warn({ words: words.map(String) }, "gRPC");
+    setLogger({ error: complain, info: complain, debug: complain });
     this.#server = new Server({
       interceptors: [createCallGate({ ...options, isOpen: (path) => open.has(path) })],
       "grpc.max_receive_message_length": options.maxMessageBytes,
@@ -56,14 +59,17 @@ export class GrpcServer {
     this.#server.addService(healthService, this.#health.handlers);
   }
 
-  /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, FILE_UNREADABLE, CONFIG_INVALID */
+  /**
+   * Opens the port. Resolves with `host:port` as bound.
+   * @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE, FILE_UNREADABLE, CONFIG_INVALID
+   */
   listen(): Promise<string> {
     const { address, host } = this.#listen;
     return new Promise((resolve, reject) => {
       const credentials = createCredentials(this.#listen);
       this.#server.bindAsync(address, credentials, (error, port) => {
         if (error) {
-          reject(new SignetError("ADDRESS_IN_USE", `${address}: ${error.message}`, { cause: error }));
+          reject(errorFromBind(address, error));
         } else {
           if (credentials instanceof TlsCredentials) {
             this.#certificates = new CertificateWatch(credentials, this.#log, this.#audit);

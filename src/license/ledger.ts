@@ -97,7 +97,9 @@ export class Ledger {
       if (n === 0 && inFlight === 0) continue;
       const d = Math.max(inFlight, Math.min(concurrency, inFlight + n)) * BEAT_MS;
       entries.push({ k: "forfeit", l, v, n, d });
-      notices.push(`${v}: charged ${n} runs and ${d} ms of run time that an interrupted server had not settled`);
+      notices.push(
+        `${v}: charged ${n === 1 ? "1 run" : `${n} runs`} and ${d} ms of run time that an interrupted server had not settled`,
+      );
     }
     this.#writer.append(entries);
     this.#writer.syncAnchors();

@@ -125,7 +125,7 @@ export function verifyTime(license: License, now: Date): LicenseTime {
   if (isOver(time, license.enforcement)) {
     throw new SignetError(
       "LICENSE_EXPIRED",
-      `license.lic: expired ${license.expires} with ${license.graceDays} days of grace, the clock shows ${now.toISOString()}`,
+      `license.lic: expired ${license.expires} with ${license.graceDays === 1 ? "1 day" : `${license.graceDays} days`} of grace, the clock shows ${now.toISOString()}`,
     );
   }
   return time;

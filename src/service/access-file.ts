@@ -31,7 +31,12 @@ const limit = z.number().positive().max(1_000_000).nullable();
 
 const tokenRecordShape = z.strictObject({
   id: z.string().regex(/^[a-z0-9]{8}$/),
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/),
+  name: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/,
+      "expected at most 64 letters, digits and . _ @ -, a letter or digit first",
+    ),
   role: z.enum(roles),
   services: z.union([z.literal("all"), z.array(z.string().min(1).max(128)).max(256)]),
   /** SHA-256 of the token's secret part, hex. A slow hash would add nothing to 256 random bits. */
@@ -115,7 +120,7 @@ function recordFromGrant(
 ): TokenRecord {
   const { callsPerSecond = null, burst = null, concurrent = null } = grant.limits ?? {};
   const isLimited = callsPerSecond !== null || concurrent !== null;
-  const candidate = tokenRecordSchema.safeParse({
+  const written = {
     id: randomId(),
     name: grant.name,
     role: grant.role,
@@ -124,13 +129,11 @@ function recordFromGrant(
     ...(isLimited ? { limits: { callsPerSecond, burst, concurrent } } : {}),
     createdAt: new Date().toISOString(),
     expires: grant.expires?.toISOString() ?? null,
-  });
+  };
+  const candidate = tokenRecordSchema.safeParse(written);
   if (!candidate.success) {
-    const path = candidate.error.issues[0]?.path.join(".") ?? "";
-    const expected = path.startsWith("limits")
-      ? "a number above 0, at most 1000000"
-      : "letters, digits and . _ @ -, at most 64";
-    throw new SignetError("USAGE", `token ${path}: expected ${expected}`);
+    const { key, words } = describeIssue(candidate.error, written);
+    throw new SignetError("USAGE", `the token's ${key}: ${words}`);
   }
   return candidate.data;
 }

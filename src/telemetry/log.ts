@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import pino from "pino";
 import type { PrettyOptions } from "pino-pretty";
+import { prettyLine } from "./pretty-line.ts";
 import { redact } from "./redact.ts";
 
 export type Log = pino.Logger;
@@ -51,7 +52,9 @@ function prettyStream(destination: NodeJS.WritableStream | undefined): pino.Dest
     sync: true,
     destination: (destination ?? 2) as NonNullable<PrettyOptions["destination"]>,
     colorize: destination === undefined && process.stderr.isTTY === true && !process.env.NO_COLOR,
-    translateTime: "SYS:HH:MM:ss.l",
-    singleLine: true,
+    translateTime: "SYS:yyyy-mm-dd HH:MM:ss.l",
+    hideObject: true,
+    errorLikeObjectKeys: [],
+    messageFormat: (record) => prettyLine(record),
   });
 }

@@ -65,8 +65,8 @@ export function openRunLog(file: string, log: Log): RunLog {
           stale = false;
           await handle?.close();
           handle = undefined;
-          await mkdir(dirname(file), { recursive: true, mode: 0o750 });
-          handle = await open(file, "a", 0o640);
+          await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+          handle = await open(file, "a", 0o600);
         }
         if (lines.length > 0) await handle.appendFile(lines.join(""));
         if (failing) log.info({ file, lost }, "the run log can be written again");

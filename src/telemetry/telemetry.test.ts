@@ -1,7 +1,7 @@
 import { createSecretKey, generateKeyPairSync } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -117,9 +117,28 @@ describe("the log", () => {
 
   test("is readable where a person reads", () => {
     const { log, lines } = useLog("pretty");
-    log.info({ token: secretText }, "hello");
-    expect(lines.join("")).toMatch(/INFO.*hello/);
+    log.info({ token: secretText, services: ["ocr", "asr"], reason: "two words" }, "hello");
+    expect(lines.join("")).toMatch(/^\[\d{4}-\d\d-\d\d .*INFO.*hello .*services=ocr,asr reason="two words"\n$/);
     expect(lines.join("")).not.toContain(secretText);
+  });
+});
+
+describe("the log for people", () => {
+  test("says an error's code, words and cause in its line, and the stack of what nobody foresaw", () => {
+    const { log, lines } = useLog("pretty");
+    const error = new SignetError("PLUGIN_FAILED", "bad tensor", { cause: new SignetError("USAGE", "inner") });
+    log.error({ err: error, service: "ocr" }, "refused");
+    log.error({ err: new Error("unforeseen") }, "failed");
+    expect(lines[0]).toMatch(/ERROR.*refused service=ocr PLUGIN_FAILED: bad tensor; because USAGE: inner\n$/);
+    expect(lines[1]).toMatch(/failed unforeseen\n[\s\S]*telemetry\.test\.ts/);
+  });
+
+  test("shows control characters of a plugin's output instead of obeying them", () => {
+    const { log, lines } = useLog("pretty");
+    const hostile = "a\u001b[2J\nb\u009b1m";
+    log.info({ line: hostile, err: new Error(hostile) }, hostile);
+    expect(lines.join("").replaceAll("\n", "")).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+    expect(lines[0]).toMatch(/^\[[^\n]*line=[^\n]*b\\u009b1m\n/);
   });
 });
 
@@ -155,12 +174,14 @@ describe("the run log", () => {
       .split("\n")
       .map((line) => JSON.parse(line).jobId);
 
-  test("has one line per job, in order", async () => {
+  test("has one line per job, in order, for its owner alone", async () => {
     const { file, runs } = useRunLog();
     for (let job = 0; job < 1000; job++) runs.append({ ...record, jobId: `j${job}` });
     await runs.flush();
     runs.append({ ...record, jobId: "last" });
     await runs.close();
+    expect(statSync(dirname(file)).mode & 0o777).toBe(0o700);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(jobsIn(file)).toEqual([...Array.from({ length: 1000 }, (_, job) => `j${job}`), "last"]);
   });
 

@@ -58,7 +58,10 @@ function validateShape(tensor: Tensor, spec: TensorSpec): void {
   const { shape } = tensor;
   const rank = spec.shape.length;
   if (shape.length !== rank || rank > MAX_RANK) {
-    throw malformed(tensor, `expected ${rank} dimensions ${formatShape(spec.shape)}, found ${shape.length}`);
+    throw malformed(
+      tensor,
+      `expected ${rank === 1 ? "1 dimension" : `${rank} dimensions`} ${formatShape(spec.shape)}, found ${shape.length}`,
+    );
   }
   for (let axis = 0; axis < rank; axis++) {
     const size = shape[axis]!;

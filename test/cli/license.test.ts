@@ -240,7 +240,7 @@ describe("check refuses what serve would", () => {
   test("access tokens that other users can read", () => {
     const host = desk.useHost();
     writeFileSync(host.data.accessFile, '{"v":1,"tokens":[]}', { mode: 0o644 });
-    expect(host.signet("check")).toMatchObject({ exit: 2, code: "CONFIG_INVALID" });
+    expect(host.signet("check")).toMatchObject({ exit: 2, code: "ACCESS_FILE_INVALID" });
   });
 
   test("a place where it cannot write", () => {

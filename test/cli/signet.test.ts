@@ -3,8 +3,10 @@ import { once } from "node:events";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { identityService, useServer } from "../helpers/licensed-host.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const signet = join(root, "bin/signet");
@@ -102,6 +104,21 @@ describe("signet infer", () => {
     const { out, err } = run(signet, ["infer", "identity", file, "--server", "127.0.0.1:1", ...options]);
     expect(err).toContain(`signet: ${code}: `);
     expect(out).toBe("");
+  });
+});
+
+test("signet infer names the picture at which the server refused", async () => {
+  const limits = { expires: "2020-01-01" };
+  const parameters = { processing: "text-line", characters: "a\nb" };
+  const { server, token } = await useServer([{ ...identityService, parameters, limits }]);
+  const pictures = ["plain-sans.png", "large.png"].map((name) => join(root, "examples/text-lines", name));
+  const args = ["infer", "identity", ...pictures, "--server", server.address];
+  // Not spawnSync: the server is in this process.
+  const child = spawn(signet, args, { env: { PATH: process.env.PATH, SIGNET_TOKEN: token } });
+  const [err, [exit]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  expect({ exit, err }).toEqual({
+    exit: 3,
+    err: expect.stringMatching(/^signet: LICENSE_EXPIRED: \S*plain-sans\.png: identity/),
   });
 });
 

@@ -190,6 +190,9 @@ describe("signet serve", () => {
     const server = useSignetServe(data.root, ["--listen", `127.0.0.1:${port}`]);
     expect(await server.exit()).toBe(1);
     expect(server.stderr).toContain("signet: ADDRESS_IN_USE: ");
+    // Told before a model is loaded, and in our words alone.
+    expect(server.log.map(({ state }) => state)).not.toContain("ready");
+    expect(server.stderr).not.toMatch(/^E /m);
     await serve(data, token);
   });
 

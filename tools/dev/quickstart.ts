@@ -13,7 +13,13 @@ const root = dirname(dirname(import.meta.dirname));
 const place = join(root, ".quickstart");
 const bundle = join(place, "bundle");
 const samples = join(root, "examples", "text-lines");
-const environment: NodeJS.ProcessEnv & { SIGNET_DATA: string } = { ...process.env, SIGNET_DATA: join(place, "data") };
+const INDENT = "  ";
+const environment: NodeJS.ProcessEnv & { SIGNET_DATA: string } = {
+  ...process.env,
+  SIGNET_DATA: join(place, "data"),
+  // The programs see no terminal, and lay out what is shown here for the one that there is.
+  COLUMNS: `${(process.stdout.columns ?? 80) - INDENT.length}`,
+};
 const pictures = [
   "plain-sans.png",
   "large.png",
@@ -46,7 +52,7 @@ function run(program: "signet" | "signet-license", args: string[], expected: Exp
     env: environment,
     encoding: "utf8",
   });
-  for (const line of `${stdout}${stderr}`.split("\n")) if (line !== "") console.log(`  ${shortened(line)}`);
+  for (const line of `${stdout}${stderr}`.split("\n")) if (line !== "") console.log(`${INDENT}${shortened(line)}`);
   const wanted = typeof expected === "string" ? expected : expected.code;
   const isExpected =
     expected === "success"
@@ -80,11 +86,10 @@ let server: ChildProcess | undefined;
 /** Starts the server in the background and resolves with its address once it serves. */
 async function serve(): Promise<string> {
   const logFile = join(place, "server.log");
-  console.log(
-    `\u001b[36m$ bin/signet serve --listen 127.0.0.1:0 --log-format json 2> ${shortened(logFile)} &\u001b[0m`,
-  );
+  const args = ["serve", "--listen", "127.0.0.1:0", "--log-format", "pretty"];
+  console.log(`\u001b[36m$ bin/signet ${args.join(" ")} 2> ${shortened(logFile)} &\u001b[0m`);
   const log = openSync(logFile, "w");
-  server = spawn(join(root, "bin", "signet"), ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"], {
+  server = spawn(join(root, "bin", "signet"), args, {
     cwd: root,
     env: environment,
     stdio: ["ignore", "ignore", log],
@@ -93,9 +98,9 @@ async function serve(): Promise<string> {
   while (server.exitCode === null) {
     const lines = readFileSync(logFile, "utf8").split("\n").slice(0, -1);
     for (const line of lines.slice(shown)) {
-      const { time, level, msg, ...rest } = JSON.parse(line);
-      console.log(`  ${time.slice(11, 23)} ${level} ${msg} ${JSON.stringify(rest)}`);
-      if (msg === "serving") return rest.address;
+      console.log(`${INDENT}${line}`);
+      const address = / INFO: serving address=(\S+)/.exec(line)?.[1];
+      if (address !== undefined) return address;
     }
     shown = lines.length;
     await sleep(50);
@@ -149,8 +154,8 @@ title("5. First authorization, then the port opens");
 const address = await serve();
 
 title("6. A client reads text from pictures");
-const { stdout } = run("signet", ["access", "add", "--name", "quickstart", "--role", "client", "--json"]);
-exportVariable("SIGNET_TOKEN", JSON.parse(stdout).token);
+const { stdout } = run("signet", ["access", "add", "--name", "quickstart", "--role", "client"]);
+exportVariable("SIGNET_TOKEN", stdout.trim());
 const infer = (names: string[]) => [
   ...["infer", "text-recognizer", ...names.map((name) => join(samples, name))],
   ...["--server", address],
@@ -160,6 +165,7 @@ console.log("  A picture that holds no text is answered honestly:");
 run("signet", infer(["pure-noise.png"]), "unreadable");
 
 title("7. The runs left went down");
+console.log("  A picture is a run; one whose first answer leaves a doubt is tried upside down too, and costs two.");
 // The server settles what was used with its ledger once a second.
 await sleep(1500);
 run("signet", ["license", "status"]);

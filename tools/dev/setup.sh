@@ -15,6 +15,10 @@ now() {
   echo "${uptime%.*}${uptime#*.}"
 }
 
+# What takes a while is announced, past the log that a step's output goes into.
+exec 3>&1
+announce() { printf 'setup: %s\n' "$1" >&3; }
+
 # step NAME FUNCTION: runs it with its output in the log and says how long it took.
 step() {
   started=$(now)
@@ -62,6 +66,7 @@ packages_are_current() {
 
 install_packages() {
   packages_are_current && return 0
+  announce "fetching npm packages; the first time this takes minutes"
   npm ci --ignore-scripts --include=dev --include=optional --no-audit --no-fund || return 1
   node_modules/.bin/node -e 0 || return 1
   cp package-lock.json node_modules/.signet-lock
@@ -92,6 +97,7 @@ say_how_to_get_tools() {
 
 install_tools() {
   tools_are_there && return 0
+  announce "installing CMake, a C++ compiler and make"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update && apt-get install -y --no-install-recommends cmake g++ make && tools_are_there
 }
@@ -108,6 +114,7 @@ build_native() {
     rm -rf build/native-cmake
   fi
   if [ ! -f "$cache" ] || [ ! -f build/native/libsignet_onnxruntime.so ]; then
+    announce "compiling native code"
     # Once more from nothing: a cache may name a compiler or a generator that is gone.
     configure_native || { rm -rf build/native-cmake && configure_native; } || return 1
   fi
@@ -138,7 +145,7 @@ tools_are_there || may_install_tools || say_how_to_get_tools
 # One at a time: two that install into the same folder would break each other's work.
 if has flock; then
   exec 9>build/setup.lock
-  flock 9
+  flock -n 9 || { echo "setup: waiting for another setup in this folder" && flock 9; }
 fi
 : >"$log"
 step "npm packages" install_packages

@@ -108,8 +108,9 @@ async function unlicensedOf(data: DataDirectory, services: "all" | readonly stri
 
 async function list(options: GlobalOptions): Promise<void> {
   const { readTokens } = await import("../../service/index.ts");
-  const tokens = readTokens(dataDirectory(options.data).accessFile).map(shown);
-  if (tokens.length === 0) say("No tokens yet; make one with `signet access add --name NAME`.");
+  const { accessFile, root } = dataDirectory(options.data);
+  const tokens = readTokens(accessFile).map(shown);
+  if (tokens.length === 0) say(`No tokens yet in ${root}; make one with \`signet access add --name NAME\`.`);
   printData(tokens, options, (all) => {
     if (all.length === 0) return "";
     const rows = all.map(({ id, name, role, services, createdAt, expires, certificateSha256, limits }) => [

@@ -5,7 +5,8 @@ import { type DataDirectory, dataDirectory } from "../../config/index.ts";
 import { fileError, SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead, Machine } from "../../license/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
-import { formatFields, formatTable } from "../text-layout.ts";
+import { plural } from "../plural.ts";
+import { formatFields, formatTable, wrapText } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
 interface GlobalOptions extends DataFormat {
@@ -131,7 +132,7 @@ async function show(options: GlobalOptions): Promise<void> {
         ["strength", describeStrength(shown)],
         ["license", licenseMatch ?? "none is installed"],
         ["GPUs", describeGpus(gpus)],
-        ["cross-check", describeDisagreements(disagreements)],
+        ["second look", describeDisagreements(disagreements)],
       ]),
       formatComponents(shown.components),
     ].join("\n\n"),
@@ -219,24 +220,30 @@ function keyIdOf(hostKey: HostKey): string {
 }
 
 function describeStrength({ weak, weight, threshold }: Strength): string {
-  return `${weak ? "WEAK" : "good"}: ${weight} points, of which ${threshold} must still match later`;
+  return `${weak ? "WEAK" : "good"}: ${plural(weight, "point")}, of which ${threshold} must still match later`;
 }
 
 function describeUsage({ sequence, totals }: LedgerHead): string {
-  const used = Object.entries(totals).map(([service, { runs }]) => `${service} ${runs} runs`);
-  return `${used.join(", ") || "no runs"}, by a ledger of ${sequence + 1} records`;
+  const used = Object.entries(totals).map(([service, { runs }]) => `${service} ${plural(runs, "run")}`);
+  return `${used.join(", ") || "no runs"}, by a ledger of ${plural(sequence + 1, "record")}`;
 }
 
 function describeDisagreements(found: readonly { readonly type: ComponentType }[] | null): string {
-  if (found === null) return "systeminformation could not be asked";
-  if (found.length === 0) return "systeminformation tells the same";
-  return `systeminformation and the kernel DISAGREE on ${found.map(({ type }) => type).join(", ")}`;
+  if (found === null) return "a second program to read the hardware with could not be asked";
+  if (found.length === 0) return "a second program, systeminformation, reads the same hardware";
+  return `a second program, systeminformation, reads DIFFERENT values for ${found.map(({ type }) => type).join(", ")}`;
 }
 
 function formatComponents(components: Strength["components"]): string {
   if (components.length === 0) return "No component of this machine identifies it.";
   const rows = components.map(({ type, weight, count }) => [type, `${count}`, `${weight}`]);
-  return formatTable(["COMPONENT", "COUNT", "POINTS"], rows);
+  return [
+    formatTable(["COMPONENT", "COUNT", "POINTS"], rows),
+    "",
+    ...wrapText(
+      "Points say how well a component tells this machine from others; a changed part takes its points away.",
+    ),
+  ].join("\n");
 }
 
 function sayWeak(): void {

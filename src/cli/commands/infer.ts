@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError } from "commander";
 import { z } from "zod";
-import type { Reading } from "../../../clients/processing/index.ts";
+import type { Reading, RgbImage } from "../../../clients/processing/index.ts";
 import { fileError, SignetError } from "../../errors.ts";
 import type { InferenceClient } from "../../grpc/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
@@ -90,7 +90,6 @@ async function inferPictures(
   options: InferOptions,
 ): Promise<void> {
   const { processingFor, ProcessingError } = await import("../../../clients/processing/index.ts");
-  const { readImage } = await import("../../../clients/node/index.ts");
   const config = await client.modelConfig(service);
   const parameters = Object.fromEntries(
     Object.entries(config.parameters).map(([name, { string_value }]) => [name, string_value]),
@@ -105,8 +104,10 @@ async function inferPictures(
   try {
     const processing = processingFor(parameters.processing);
     for (const file of files) {
-      const reading = await processing.read(await readImage(file), parameters, (inputs) =>
-        client.infer(service, inputs),
+      const reading = await processing.read(await readPicture(file), parameters, (inputs) =>
+        client.infer(service, inputs).catch((error) => {
+          throw files.length > 1 ? nameFile(file, error) : error;
+        }),
       );
       answers.push({ file, ...reading });
       // One by one, so that a long list shows its answers as they come.
@@ -124,6 +125,22 @@ async function inferPictures(
     say(`${file}: no text could be read (confidence ${confidence.toFixed(2)})`);
   }
   if (unreadable.length > 0) process.exitCode = 1;
+}
+
+/** The server does not know which picture it was. */
+function nameFile(file: string, thrown: unknown): SignetError {
+  const error = SignetError.from(thrown);
+  return new SignetError(error.code, `${file}: ${error.message}`, { cause: error });
+}
+
+async function readPicture(file: string): Promise<RgbImage> {
+  const { readImage } = await import("../../../clients/node/index.ts");
+  const { ProcessingError } = await import("../../../clients/processing/index.ts");
+  return readImage(file).catch((error) => {
+    // The system's refusal in the words that both programs have for it.
+    const isFileError = error instanceof ProcessingError && error.code === "IMAGE_UNREADABLE";
+    throw isFileError && error.cause !== undefined ? fileError(file, error.cause) : error;
+  });
 }
 
 function formatAnswer({ file, text, readable }: Answer, withFile: boolean): string {

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { Finding } from "../../engine/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
+import { plural } from "../plural.ts";
 import { formatTable } from "../text-layout.ts";
 
 interface CheckOptions extends DataFormat {
@@ -56,7 +57,8 @@ async function check(library: string, options: CheckOptions): Promise<void> {
       findings.map(({ level, check: what, found }) => [level, what, found]),
     ),
   );
-  say(`${summary.ok} ok, ${summary.warn} warnings, ${summary.fail} failures, ${summary.skip} not tried.`);
+  const { ok, warn, fail, skip } = summary;
+  say(`${ok} ok, ${plural(warn, "warning")}, ${plural(fail, "failure")}, ${skip} not tried.`);
   if (summary.fail > 0) process.exitCode = 1;
 }
 

@@ -79,11 +79,13 @@ function alreadyPinned(error: unknown): false {
 
 async function list(options: GlobalOptions): Promise<void> {
   const { loadTrustRoots } = await import("../../license/index.ts");
-  const roots = await loadTrustRoots(dataDirectory(options.data).trustDir).catch((error: unknown) => {
+  const data = dataDirectory(options.data);
+  const roots = await loadTrustRoots(data.trustDir).catch((error: unknown) => {
     if (error instanceof SignetError && error.code === "TRUST_ROOT_MISSING") return [];
     throw error;
   });
-  if (roots.length === 0) say("No root is pinned yet; pin your vendor's with `signet trust add root.pem`.");
+  if (roots.length === 0)
+    say(`No root is pinned yet in ${data.root}; pin your vendor's with \`signet trust add root.pem\`.`);
   printData(roots.map(shown), options, (all) => {
     if (all.length === 0) return "";
     const rows = all.map(({ vendor, keyId, expires }) => [keyId, expires.slice(0, 10), vendor]);

@@ -41,7 +41,8 @@ export async function checkInstance(
     await report.fail([what, ...problems].join("; "));
     return false;
   }
-  await report.verdict(problems, models.length === 0 ? "without model files" : `with ${models.length} model file(s)`);
+  const given = models.length === 1 ? "with 1 model file" : `with ${models.length || "no"} model files`;
+  await report.verdict(problems, given);
   const { instance } = created;
   const isDescribed = await checkInstanceFacts(probe, instance, report);
   await checkWarmup(probe, instance, report);
