@@ -152,9 +152,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await release();
     throw error;
   }
-  showHealth();
-  log.info({ address, tls: listen.tls !== null, services: services.map(({ conf }) => conf.name) }, "serving");
-
   const listener = grpc;
   const upkeep = new LicenseUpkeep(installed, {
     ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
@@ -169,6 +166,9 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     },
   });
   await upkeep.start();
+  // Last: who reads it may stop the server at once, and that must be in order.
+  showHealth();
+  log.info({ address, tls: listen.tls !== null, services: services.map(({ conf }) => conf.name) }, "serving");
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SignetError } from "../errors.ts";
-import { createFile, readSmallFile, replaceFile } from "../license/index.ts";
+import { createPrivateFile, readSmallFile, replaceFile } from "../license/index.ts";
 import type { KeyPair } from "./certificate.ts";
 import {
   createAuthority,
@@ -44,11 +44,11 @@ export async function createTlsDirectory(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const authorityFile = join(directory, "ca.crt");
   // The key first: where it exists nothing else is written.
-  await createFile(join(directory, "ca.key"), pemOf(authority.keys.privateKey), 0o600);
-  await createFile(authorityFile, authority.certificate.toString(), 0o644);
+  await createPrivateFile(join(directory, "ca.key"), pemOf(authority.keys.privateKey), 0o600);
+  await createPrivateFile(authorityFile, authority.certificate.toString(), 0o644);
   const pair = serverPair(directory, certificate);
-  await createFile(pair.keyFile, pemOf(keys.privateKey), 0o600);
-  await createFile(pair.certificateFile, certificate.toString(), 0o644);
+  await createPrivateFile(pair.keyFile, pemOf(keys.privateKey), 0o600);
+  await createPrivateFile(pair.certificateFile, certificate.toString(), 0o644);
   return { ...pair, authorityFile };
 }
 
@@ -89,8 +89,8 @@ export async function createClientPair(
   const certificate = createClientCertificate(authority, keys, name, issuing.now, issuing.days);
   const certificateFile = join(out, `${name}.crt`);
   const keyFile = join(out, `${name}.key`);
-  await createFile(keyFile, pemOf(keys.privateKey), 0o600);
-  await createFile(certificateFile, certificate.toString(), 0o644);
+  await createPrivateFile(keyFile, pemOf(keys.privateKey), 0o600);
+  await createPrivateFile(certificateFile, certificate.toString(), 0o644);
   return { certificateFile, keyFile, certificate };
 }
 

@@ -12,7 +12,7 @@ const OVERRUN_PERCENT = 5;
 export interface LicenseTime {
   /** In grace everything still runs, with warnings; `expired` is reached by none that is refused, so advisory only. */
   readonly phase: "valid" | "grace" | "expired";
-  /** Whole days until the phase ends, rounded down; 0 once expired, which does not end. */
+  /** Days until the phase ends, rounded: 365 of a fresh year, 0 on the last evening and once expired. */
   readonly daysLeft: number;
 }
 
@@ -43,5 +43,5 @@ function enforcedLimit(limit: number | null, enforcement: Enforcement): number |
 }
 
 function daysBetween(fromMs: number, toMs: number): number {
-  return Math.floor((toMs - fromMs) / DAY_MS);
+  return Math.round((toMs - fromMs) / DAY_MS);
 }

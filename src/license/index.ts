@@ -105,4 +105,4 @@ export {
   verifySequence,
   verifyTime,
 } from "./verify.ts";
-export { createFile, replaceFile } from "./write-file.ts";
+export { createFile, createPrivateFile, replaceFile } from "./write-file.ts";

@@ -23,8 +23,9 @@ export function verifySandbox(): SandboxFacts {
   return { landlock: landlockVersion() };
 }
 
-/** Node's arguments to run `program` in a sandbox with its first `descriptors` descriptors. */
+/** Node's arguments to run `program` in a sandbox with its first `descriptors` descriptors. @throws SANDBOX_UNAVAILABLE */
 export function sandboxArguments(program: string, descriptors: number): string[] {
+  verifySandbox();
   return [fileURLToPath(new URL("./confine.ts", import.meta.url)), `${descriptors}`, program, SANDBOX_WORD];
 }
 

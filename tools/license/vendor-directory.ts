@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { fileError, SignetError } from "../../src/errors.ts";
-import { createFile, keyIdOf, replaceFile, weaknessOfKey } from "../../src/license/index.ts";
+import { createPrivateFile, keyIdOf, replaceFile, weaknessOfKey } from "../../src/license/index.ts";
 import { createIssuerCertificate, createRootCertificate, type KeyPair } from "./certificates.ts";
 import { commandSigner } from "./external-signer.ts";
 import { createDirectory } from "./new-directory.ts";
@@ -143,8 +143,9 @@ export async function rotateIssuer(input: {
   const rootKeys = { publicKey: root.publicKey, privateKey: rootKey };
   const issuer = createIssuerCertificate(vendor.name, publicKey, rootKeys, now);
   const path = join(directory, ISSUERS, keyIdOf(publicKey));
-  if (keys !== undefined) await createFile(`${path}.key`, await formatSigningKey(keys.privateKey, passphrase), 0o600);
-  await createFile(`${path}.pem`, issuer.toString(), 0o644);
+  if (keys !== undefined)
+    await createPrivateFile(`${path}.key`, await formatSigningKey(keys.privateKey, passphrase), 0o600);
+  await createPrivateFile(`${path}.pem`, issuer.toString(), 0o644);
   const rotated = { ...vendor, issuerKeyId: keyIdOf(publicKey) };
   await replaceFile(join(directory, "vendor.json"), formatVendor(rotated), 0o644);
   return { vendor: rotated, issuer };
