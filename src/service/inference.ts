@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { ServiceRunner } from "../engine/index.ts";
+import type { Job, JobResult, ServiceRunner } from "../engine/index.ts";
 import { SignetError } from "../errors.ts";
 import { isNearEnd, type LicenseTime, type ServiceConf } from "../license/index.ts";
 import type { Log, RunLog } from "../telemetry/index.ts";
 import { type Tensor, validateInputs, validateOutputs } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
-import type { SecondAuthorization } from "./second-authorization.ts";
+import { FilesTouchedError, type SecondAuthorization } from "./second-authorization.ts";
 
 /** A licensed service with everything that is needed to run a call. */
 export interface Service {
@@ -42,6 +42,8 @@ export interface InferenceResult {
 
 /** Where a call without a priority stands among those with one. */
 const NORMAL_PRIORITY = 100;
+/** An installation touches a file a few times; somebody who goes on touching it is not waited for. */
+const MAX_TRIES = 5;
 
 /** What the server does for a client, independent of the wire: find, authorize, check, run, record. */
 export class Inference {
@@ -96,7 +98,7 @@ export class Inference {
       if (hashing) await hashing;
       const inputs = validateInputs(call.inputs, service.conf.inputs);
       validateOutputs(call.outputs, service.conf.outputs);
-      const result = await service.runner.submit({
+      const result = await this.#submit(service, {
         inputs,
         priority: call.priority === 0 ? NORMAL_PRIORITY : call.priority,
         queueTimeoutMs: call.queueTimeoutMs,
@@ -134,6 +136,18 @@ export class Inference {
         outcome,
         runsLeft: this.#present(service).authorization.runsLeft,
       });
+    }
+  }
+
+  /** Gives the job to the service, again where its files were touched while it waited: that is hashed first. */
+  async #submit(service: Service, job: Job): Promise<JobResult> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await service.runner.submit(job);
+      } catch (error) {
+        if (!(error instanceof FilesTouchedError) || tries === MAX_TRIES) throw error;
+        await this.#present(service).authorization.verify();
+      }
     }
   }
 

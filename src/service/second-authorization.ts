@@ -13,6 +13,13 @@ import {
 import type { AuthorizedService } from "./first-authorization.ts";
 import { periodOf } from "./service-terms.ts";
 
+/** A file was touched after the call came; native code does not wait for hashing, the call may try again. */
+export class FilesTouchedError extends SignetError {
+  constructor(service: string) {
+    super("SERVICE_NOT_READY", `${service}: a file of it was touched just now and must be hashed again`);
+  }
+}
+
 /**
  * Second authorization: what is checked again at every call, in microseconds. The license's and the service's
  * time by a clock that never goes back, the files on disk against what was verified, and the ledger.
@@ -68,15 +75,11 @@ export class SecondAuthorization {
 
   /**
    * Verifies and charges one run, right before native code starts.
-   * @throws as `verify`; LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE; and SERVICE_NOT_READY
-   *   where a file was touched after the call came, because native code does not wait for hashing
+   * @throws as `verify`; LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE; and FilesTouchedError
    */
   begin(): RunTicket {
     this.#verifyTime();
-    if (!this.#service.files.areUntouched) {
-      const { name } = this.#service.conf;
-      throw new SignetError("SERVICE_NOT_READY", `${name}: a file of it was touched just now and must be hashed again`);
-    }
+    if (!this.#service.files.areUntouched) throw new FilesTouchedError(this.#service.conf.name);
     return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#limits);
   }
 

@@ -287,8 +287,8 @@ describe("what happens at a license's ends", () => {
 
   test.each([
     { terms: { validDays: 100 }, limits: {}, trailers: [[], []] },
-    { terms: { validDays: 20 }, limits: {}, trailers: [["expiring"], ["19"]] },
-    { terms: { validDays: 100, graceDays: 5 }, limits: { expires: yesterday }, trailers: [["grace"], ["3"]] },
+    { terms: { validDays: 20 }, limits: {}, trailers: [["expiring"], ["20"]] },
+    { terms: { validDays: 100, graceDays: 5 }, limits: { expires: yesterday }, trailers: [["grace"], ["4"]] },
     {
       terms: { validDays: 100, enforcement: "advisory" },
       limits: { expires: yesterday },

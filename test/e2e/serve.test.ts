@@ -137,6 +137,17 @@ describe("second authorization", () => {
     await client.infer("faulty", faulty("ok"));
   });
 
+  test("fails no call when a library is touched while calls wait for their turn", async () => {
+    const host = await useServer([{ ...faultyService, limits: { runs: 100 } }]);
+    const library = join(host.data.licenseDir, "files", "faulty", "libsignet_faulty.so");
+    const client = useClient(host);
+    const calls = Array.from({ length: 4 }, () => client.infer("faulty", faulty("wait", 100)));
+    await expect.poll(() => host.server.services[0]!.runner.running).toBe(1);
+    utimesSync(library, new Date(), new Date());
+    await Promise.all(calls);
+    expect(host.server.services[0]!.authorization.runsLeft).toBe(96);
+  });
+
   test("accepts a library that was only touched", async () => {
     const host = await useServer([identityService]);
     const client = useClient(host);
