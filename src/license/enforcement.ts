@@ -7,12 +7,13 @@ import type { Enforcement, Limits } from "./schema.ts";
  */
 
 const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 const OVERRUN_PERCENT = 5;
 
 export interface LicenseTime {
   /** In grace everything still runs, with warnings; `expired` is reached by none that is refused, so advisory only. */
   readonly phase: "valid" | "grace" | "expired";
-  /** Days until the phase ends, rounded: 365 of a fresh year, 0 on the last evening and once expired. */
+  /** Whole days until the phase ends, where an hour counts for nothing: 365 of a fresh year. 0 once expired. */
   readonly daysLeft: number;
 }
 
@@ -43,5 +44,5 @@ function enforcedLimit(limit: number | null, enforcement: Enforcement): number |
 }
 
 function daysBetween(fromMs: number, toMs: number): number {
-  return Math.round((toMs - fromMs) / DAY_MS);
+  return Math.floor((toMs - fromMs + HOUR_MS) / DAY_MS);
 }

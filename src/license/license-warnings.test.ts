@@ -35,7 +35,7 @@ describe("the end of a license", () => {
     const keys = [29.9, 20, 14, 13.9, 7.1, 6.9, 2, 0.9, 0.01].map((days) => keysAt(days)[0]);
     expect([...new Set(keys)]).toEqual([30, 14, 7, 1].map((days) => `the license ends ${days}`));
     expect(keysAt(14)).toEqual(["the license ends 30"]);
-    expect(keysAt(13.99)).toEqual(["the license ends 14"]);
+    expect(keysAt(13.95)).toEqual(["the license ends 14"]);
   });
 
   test("is warned of once a day in its grace and after it", () => {

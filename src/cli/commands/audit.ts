@@ -33,7 +33,8 @@ export function auditCommand(): Command {
     .addHelpText(
       "after",
       `
-Reads the archived segments too. A record whose MAC is wrong is shown with a mark; \`signet audit verify\` says more.
+Reads the archived segments too. A record whose MAC is wrong is shown with a
+mark; \`signet audit verify\` says more.
 
 Example:
   $ signet audit show --since 2030-12-31 --event call.refused`,
@@ -47,8 +48,9 @@ Example:
     .addHelpText(
       "after",
       `
-Changes nothing and works beside a running server. Exit code 3 when something is wrong. Archived segments that were
-moved away are not missed as long as those that are here follow each other.`,
+Changes nothing and works beside a running server. Exit code 3 when something is
+wrong. Archived segments that were moved away are not missed as long as those
+that are here follow each other.`,
     )
     .action(async (_, self: Command) => verify(self.optsWithGlobals()));
 

@@ -37,8 +37,9 @@ export function certsCommand(): Command {
     .addHelpText(
       "after",
       `
-Writes ca.crt, ca.key, server.crt and server.key. Clients need ca.crt. Whoever has ca.key can make certificates for
-this server and its clients: move it away where none is made any more.
+Writes ca.crt, ca.key, server.crt and server.key. Clients need ca.crt. Whoever
+has ca.key can make certificates for this server and its clients: move it away
+where none is made any more.
 
 Example:
   $ signet certs init --name inference.example.com 192.0.2.7`,

@@ -19,12 +19,15 @@ export function doctorCommand(): Command {
     .addHelpText(
       "after",
       `
-Examines license, host, clock, ledger, libraries, GPU, access, port, files, disk, kernel, Node and systemd's unit, all
-of it rather than up to the first thing that is wrong. It changes nothing, starts no plugin, runs no program of the
-system and works beside a running server. For an instant it listens on the configured port if that is free.
+Examines license, host, clock, ledger, libraries, GPU, access, port, files,
+disk, kernel, Node and systemd's unit, all of it rather than up to the first
+thing that is wrong. It changes nothing, starts no plugin, runs no program of
+the system and works beside a running server. For an instant it listens on the
+configured port if that is free.
 
-Safe to paste into a ticket: no serial numbers, tokens, keys, names of people, hosts or addresses. ok: as it should be;
-note: works, but you should know; problem: does not work, or will not for long. Ends with 1 if there is a problem.
+Safe to paste into a ticket: no serial numbers, tokens, keys, names of people,
+hosts or addresses. ok: as it should be; note: works, but you should know;
+problem: does not work, or will not for long. Ends with 1 if there is a problem.
 
 Run it as the user that the server runs as.
 

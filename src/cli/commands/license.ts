@@ -86,8 +86,9 @@ use may be missing.`,
     .addHelpText(
       "after",
       `
-From then on this host refuses the license, its renewals included, and nothing takes that back. Your vendor issues what
-is left of it for another host against the receipt. Stop the server first. A lost receipt is made again by the same
+From then on this host refuses the license, its renewals included, and nothing
+takes that back. Your vendor issues what is left of it for another host against
+the receipt. Stop the server first. A lost receipt is made again by the same
 command.
 
 Example:

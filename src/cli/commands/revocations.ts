@@ -26,8 +26,9 @@ export function revocationsCommand(): Command {
     .addHelpText(
       "after",
       `
-Verifies the list against the pinned roots and refuses one that is older than the one before it. A license on it is
-refused from then on; a running server notices within seconds and stops its services.
+Verifies the list against the pinned roots and refuses one that is older than
+the one before it. A license on it is refused from then on; a running server
+notices within seconds and stops its services.
 
 Example:
   $ signet trust revocations add /media/usb/acme.crl`,

@@ -38,8 +38,8 @@ refused is said in one line, with exit code 3.
 
 Signals: SIGTERM or SIGINT stops taking calls, lets running jobs end and settles
 the ledger; a second one stops at once. SIGHUP opens log files anew after they
-were rotated, and looks at once whether TLS certificates were replaced or another
-license installed; without it that takes a few seconds.
+were rotated, and looks at once whether TLS certificates were replaced or
+another license installed; without it that takes a few seconds.
 
 Example:
   $ signet serve --listen 127.0.0.1:8001`,

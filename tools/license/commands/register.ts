@@ -40,8 +40,9 @@ export function registerCommand(): Command {
     .addHelpText(
       "after",
       `
-Every line names the one before it and is signed, so nothing can be changed, dropped, added or moved. Only lines at the
-end could be missing: note the head that this prints somewhere else, and give it with --head next time.`,
+Every line names the one before it and is signed, so nothing can be changed,
+dropped, added or moved. Only lines at the end could be missing: note the head
+that this prints somewhere else, and give it with --head next time.`,
     )
     .action(async (options: VerifyOptions) => verify(options));
   return command;

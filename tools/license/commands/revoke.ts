@@ -34,11 +34,13 @@ export function revokeCommand(): Command {
     .addHelpText(
       "after",
       `
-The list has the next number and holds all that was withdrawn before. A host takes it with \`signet trust revocations
-add\`; one that never gets it goes on as before. Nothing is ever taken off a list: issue a new license instead.
+The list has the next number and holds all that was withdrawn before. A host
+takes it with \`signet trust revocations add\`; one that never gets it goes on as
+before. Nothing is ever taken off a list: issue a new license instead.
 
 Example:
-  $ signet-license revoke --license 0b9ee1d2-0d0c-4f0e-9c5f-52a17f3c7c55 --vendor acme --out acme-1.crl`,
+  $ signet-license revoke --license 0b9ee1d2-0d0c-4f0e-9c5f-52a17f3c7c55 \\
+      --vendor acme --out acme-1.crl`,
     )
     .action(async (options: RevokeOptions) => revoke(options));
 }

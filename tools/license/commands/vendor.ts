@@ -76,8 +76,10 @@ Example:
     .addHelpText(
       "after",
       `
-Hosts need nothing new: the root they pinned vouches for the new issuer. Licenses of earlier issuers go on holding, also
-after those issuers' certificates have ended; a stolen issuer is withdrawn with \`signet-license revoke --issuer\`.
+Hosts need nothing new: the root they pinned vouches for the new issuer.
+Licenses of earlier issuers go on holding, also after those issuers'
+certificates have ended; a stolen issuer is withdrawn with \`signet-license
+revoke --issuer\`.
 
 Example:
   $ signet-license vendor rotate --vendor acme`,
