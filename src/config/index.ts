@@ -1,7 +1,7 @@
 export { type DataDirectory, dataDirectory } from "./data-directory.ts";
 export { describeIssue } from "./describe-issue.ts";
-export { isUnsafeVariable, type Launch, readLaunch, verifyLaunch } from "./launch.ts";
-export { type ListenAddress, parseListen, type ResolvedListen, resolveListen } from "./listen.ts";
+export { isUnsafeVariable, readLaunch, verifyLaunch } from "./launch.ts";
+export { parseListen, type ResolvedListen, resolveListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
 export { parseYaml } from "./parse-yaml.ts";
 export { configSchema, logFormats, logLevels, type ServerConfig, serviceSettings } from "./schema.ts";

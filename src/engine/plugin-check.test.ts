@@ -6,7 +6,8 @@ import { nativeLibrary, ocrModel } from "../../test/helpers/native.ts";
 import { SealedFiles } from "../plugin/index.ts";
 import { runCheckProcess } from "./check-process.ts";
 import type { Scenario } from "./check-protocol.ts";
-import { checkPlugin, type Finding, type PluginCheckOptions } from "./index.ts";
+import { checkPlugin, type Finding } from "./index.ts";
+import type { PluginCheckOptions } from "./plugin-check.ts";
 
 function check(library: string, options: Partial<PluginCheckOptions> = {}): Promise<Finding[]> {
   return checkPlugin({ library, dependencies: [], models: [], config: {}, ...options });

@@ -1,20 +1,6 @@
-export {
-  type AuthorizationInput,
-  type AuthorizedLicense,
-  authorizeLicense,
-  type SignedLicense,
-  verifySignedLicense,
-} from "./authorize.ts";
-export {
-  keyIdOf,
-  LICENSE_ISSUING_OID,
-  licenseIssuingExtension,
-  type TrustedIssuer,
-  verifyChain,
-  verifyIssuedInTime,
-  weaknessOfKey,
-} from "./certificates.ts";
-export { type ClaimedLine, MAC_BYTES, openLine, sealLine, splitLine } from "./chain.ts";
+export { type AuthorizedLicense, authorizeLicense, type SignedLicense, verifySignedLicense } from "./authorize.ts";
+export { keyIdOf, LICENSE_ISSUING_OID, licenseIssuingExtension, verifyChain, weaknessOfKey } from "./certificates.ts";
+export { MAC_BYTES, openLine, sealLine, splitLine } from "./chain.ts";
 export { decryptConf, encryptConf, MAX_CONF_BYTES } from "./conf.ts";
 export { verifyConfAgrees } from "./conf-agreement.ts";
 export { createContentSecret, wrapContentKey } from "./content-key.ts";
@@ -25,18 +11,17 @@ export { enforcedLimits, isOver, type LicenseTime, licenseTimeAt } from "./enfor
 export { type Envelope, type EnvelopeKind, envelopeKinds, parseEnvelope, preAuthEncoding } from "./envelope.ts";
 export { enroll, type FingerprintMatch, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 export { bindLedger, createHostKey, type HostKey, openHostKey } from "./host-key.ts";
-export { type Ledger, type LedgerOptions, openLedger, type RunLimits } from "./ledger.ts";
+export { type Ledger, openLedger } from "./ledger.ts";
 export { type Anchor, AnchorFile, type AnchorReading, readAnchor } from "./ledger-anchor.ts";
 export { compressArchive } from "./ledger-archive.ts";
-export type { LedgerClock } from "./ledger-clock.ts";
 export { JournalFile, SEGMENT_BYTES } from "./ledger-journal.ts";
 export type { RunTicket } from "./ledger-meter.ts";
 export { type LedgerPlace, readLedger } from "./ledger-place.ts";
 export { type LedgerState, verifyClock } from "./ledger-state.ts";
-export { isNearEnd, type LicenseWarning, type Usage, warningsOf } from "./license-warnings.ts";
+export { isNearEnd, type Usage, warningsOf } from "./license-warnings.ts";
 export { readMachine } from "./machine.ts";
 export type { Machine, MachineFact } from "./machine-fact.ts";
-export { collectWithSysteminformation, crossCheckMachine, type Disagreement } from "./machine-systeminformation.ts";
+export { crossCheckMachine } from "./machine-systeminformation.ts";
 export { pluginConfigOf } from "./plugin-config.ts";
 export { readSmallFile } from "./read-file.ts";
 export { createDeactivationReceipt, parseDeactivationReceipt } from "./receipt.ts";
@@ -53,13 +38,8 @@ export {
 export {
   type Component,
   type ComponentType,
-  componentSchema,
-  componentTypes,
   type DeactivationReceipt,
   type Digests,
-  deactivationReceiptSchema,
-  digestsSchema,
-  ENTITLEMENTS_KEY,
   type Enforcement,
   type Entitlements,
   enforcements,
@@ -75,33 +55,26 @@ export {
   type Limits,
   label,
   ledgerHeadSchema,
-  licenseConfSchema,
-  licensedFileSchema,
   licenseKinds,
   licenseSchema,
   limitsSchema,
   PRODUCT,
   payloadTypes,
-  platforms,
   pluginConfigSchema,
   type RevocationList,
   revocationListSchema,
   type ServiceConf,
 } from "./schema.ts";
 export { assembleEnvelope, isSignature, isSignedBy, signBytes, signEnvelope } from "./sign.ts";
-export { formatJson, parseStrictJson, StrictJsonError } from "./strict-json.ts";
+export { formatJson } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
-  parseLicense,
-  parseLicenseEnvelope,
   readConfFile,
   readLicenseFile,
   verifyConfDigests,
   verifyFingerprint,
   verifyHostKey,
-  verifyIssuer,
   verifyNotDeactivated,
-  verifyProduct,
   verifySequence,
   verifyTime,
 } from "./verify.ts";

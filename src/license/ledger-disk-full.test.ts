@@ -53,7 +53,12 @@ function runUntilUnwritable(run: () => void): number {
     }
 }
 
-const needsMount = canMount() ? test : test.skip; // a full disk is made by mounting a tiny one, which takes root
+const isMountable = canMount();
+
+/** The reason is part of the name, which is all that is printed of a skipped test. */
+function needsMount(name: string, check: () => void | Promise<void>): void {
+  test.skipIf(!isMountable)(isMountable ? name : `${name} (needs root, to mount a tiny disk that can be full)`, check);
+}
 
 needsMount("on a full disk no run is given, and all go on when there is space again", () => {
   const root = useTinyDisk();

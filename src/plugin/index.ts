@@ -16,10 +16,10 @@ export {
 } from "./description.ts";
 export { readElf } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
-export { type KernelClock, probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
+export { probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
 export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
-export { findNvml, type Gpu, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
+export { findNvml, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
 export {
   PluginProbe,
   type ProbeInput,
@@ -31,9 +31,9 @@ export {
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { protectMemory } from "./protect-memory.ts";
-export { type InputPlace, type OutputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
-export { closeSandbox, type SandboxFacts, sandboxArguments, verifySandbox } from "./sandbox.ts";
-export { compareFile, type ExpectedFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
+export { type InputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
+export { closeSandbox, sandboxArguments, verifySandbox } from "./sandbox.ts";
+export { compareFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export {
   type FileRole,

@@ -23,7 +23,8 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
 import { serviceFile } from "../../test/helpers/loading.ts";
-import { type ExpectedFile, readSealed, SealedFiles, type VerifiedFiles, verifyFiles } from "./index.ts";
+import { readSealed, SealedFiles, type VerifiedFiles, verifyFiles } from "./index.ts";
+import type { ExpectedFile } from "./sealed-file.ts";
 
 const CODE = (code: string) => expect.objectContaining({ code });
 

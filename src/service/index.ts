@@ -1,4 +1,4 @@
-export { type Access, type AccessOptions, type Action, type Identity, openAccess } from "./access.ts";
+export { type Access, type Identity, openAccess } from "./access.ts";
 export {
   addCertificate,
   addToken,
@@ -10,28 +10,22 @@ export {
 } from "./access-file.ts";
 export { reportSteps, type StepReport } from "./authorization-steps.ts";
 export { type Admission, type CallLimits, CallQuotas } from "./call-quotas.ts";
-export { type DeactivatedLicense, deactivateLicense } from "./deactivate-license.ts";
-export { type ExamineOptions, examine } from "./doctor/examine.ts";
-export type { DoctorEdge } from "./doctor/examine-network.ts";
+export { deactivateLicense } from "./deactivate-license.ts";
+export { examine } from "./doctor/examine.ts";
 export type { DoctorFinding } from "./doctor/finding.ts";
-export {
-  type AuthorizedService,
-  authorizeFirst,
-  type FirstAuthorization,
-  type LedgerFacts,
-} from "./first-authorization.ts";
+export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
-export { Inference, type InferenceCall, type InferenceResult, type Service } from "./inference.ts";
-export { type InstalledBundle, installBundle } from "./install-bundle.ts";
+export { Inference, type Service } from "./inference.ts";
+export { installBundle } from "./install-bundle.ts";
 export { authorizeInstalled, type InstalledAuthorization } from "./installed-authorization.ts";
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { LicenseUpkeep } from "./license-upkeep.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
-export { type InstalledRevocations, installRevocationList, readRevocationLists } from "./revocations.ts";
+export { installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
-export { remainingOf, serviceRefusal, type UsageTotals } from "./service-terms.ts";
-export { readServingState, type ServingState } from "./serving-state.ts";
+export { remainingOf, serviceRefusal } from "./service-terms.ts";
+export { readServingState } from "./serving-state.ts";
