@@ -10,6 +10,7 @@ export const auditEvents = [
   "server.started",
   "server.stopped",
   "service.ended",
+  "service.refused",
   // The license
   "license.installed",
   "license.deactivated",
@@ -25,7 +26,6 @@ export const auditEvents = [
   "access.removed",
   "trust.added",
   "trust.removed",
-  "revocations.added",
   "revocations.added",
   "tls.issued",
   "tls.reloaded",

@@ -76,6 +76,7 @@ export {
   verifyHostKey,
   verifyNotDeactivated,
   verifySequence,
+  verifyStillTrusted,
   verifyTime,
 } from "./verify.ts";
 export { createFile, createPrivateFile, replaceFile } from "./write-file.ts";

@@ -53,6 +53,14 @@ export function verifyIssuer(envelope: Envelope, roots: readonly TrustRoot[]): T
   );
 }
 
+/** Asks the roots that are pinned now about an issuer that was trusted before. @throws LICENSE_UNTRUSTED */
+export function verifyStillTrusted({ chain }: TrustedIssuer, roots: readonly TrustRoot[]): void {
+  verifyChain(
+    chain.slice(0, -1), // without the root: that is what is looked for
+    roots.map((root) => root.certificate),
+  );
+}
+
 /** Payload bytes whose signature was verified. Only verifySignature makes them, only parseLicense takes them. */
 export type SignedPayload = Buffer & { readonly [signed]: true };
 declare const signed: unique symbol;

@@ -126,9 +126,7 @@ export async function loadRevocationLists(
     throw fileError(directory, error);
   }
   const pinned = names.filter((name) => isOfPinnedRoot(name, roots));
-  return Promise.all(
-    pinned.map(async (name) => parseRevocationList(await readRevocationListFile(join(directory, name)), roots)),
-  );
+  return Promise.all(pinned.map((name) => loadRevocationList(join(directory, name), roots)));
 }
 
 /** The list of a vendor whose root is pinned no longer could not be verified, and concerns no license here. */
@@ -137,7 +135,7 @@ function isOfPinnedRoot(name: string, roots: readonly TrustRoot[]): boolean {
   return rootKeyId === undefined || roots.some(({ keyId }) => keyId === rootKeyId);
 }
 
-async function _loadRevocationList(path: string, roots: readonly TrustRoot[]): Promise<SignedRevocationList> {
+async function loadRevocationList(path: string, roots: readonly TrustRoot[]): Promise<SignedRevocationList> {
   const file = await readRevocationListFile(path);
   return inFile(path, () => parseRevocationList(file, roots)); // named, for there may be many of them
 }

@@ -4,10 +4,13 @@ import type { DataDirectory } from "../config/index.ts";
 
 /** An installation is several changes in a row; they are looked at together. */
 const SETTLE_MS = 200;
-/** How often to look without being told: not every file system tells. */
-const LOOK_MS = 3000;
+/**
+ * How often to look without being told: nothing tells of a root or a list that comes or goes, nor does every file
+ * system. Looking takes about 0.5 ms of one core where a license has 20 files.
+ */
+const LOOK_MS = 1000;
 
-/** Calls `look` soon after a license was installed, and every few seconds anyway. */
+/** Calls `look` soon after a license was installed, and every second anyway. */
 export class LicenseWatch {
   readonly #look: () => void;
   readonly #interval: NodeJS.Timeout;

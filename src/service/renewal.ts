@@ -7,8 +7,10 @@ import {
   type Ledger,
   loadTrustRoots,
   type ServiceConf,
+  type TrustRoot,
   verifyListsCurrent,
   verifyNotRevoked,
+  verifyStillTrusted,
 } from "../license/index.ts";
 import type { SealedFiles } from "../plugin/index.ts";
 import type { Log } from "../telemetry/index.ts";
@@ -113,7 +115,7 @@ export class LicenseRenewal {
     const { log, onChange, onRenewed, onRefused } = this.#parts;
     let removed: string[] = [];
     try {
-      await this.#verifyNotWithdrawn();
+      await this.#verifyInForce();
       removed = await this.#renew();
       this.#refused = null;
       onRenewed(this.inForce);
@@ -134,19 +136,29 @@ export class LicenseRenewal {
     await onChange(removed);
   }
 
-  /** A license that its vendor takes back stops its services, and not only at the next start. */
-  async #verifyNotWithdrawn(): Promise<void> {
-    const { data, log, ledger, inference } = this.#parts;
+  /** A license that its vendor takes back, or this host trusts no longer, stops its services now and not at the next start. */
+  async #verifyInForce(): Promise<void> {
+    const { data, ledger } = this.#parts;
     const { license, issuer } = this.inForce.authorized;
-    const lists = await loadRevocationLists(data.revocationDir, await loadTrustRoots(data.trustDir));
+    const roots = await loadPinnedRoots(data.trustDir);
+    const isTrusted = this.#stopUnless("hangs on no pinned root any more", () => verifyStillTrusted(issuer, roots));
+    if (!isTrusted) return;
+    const lists = await loadRevocationLists(data.revocationDir, roots);
     verifyListsCurrent(issuer, lists, ledger.revocationNumbers);
     ledger.admitRevocations(lists);
+    this.#stopUnless("was withdrawn", () => verifyNotRevoked(license, issuer, lists));
+  }
+
+  /** @returns whether the license in force still holds, as `verify` says by not throwing */
+  #stopUnless(what: string, verify: () => void): boolean {
     try {
-      verifyNotRevoked(license, issuer, lists);
+      verify();
+      return true;
     } catch (thrown) {
       const error = SignetError.from(thrown);
-      log.error({ err: error }, "the license in force was withdrawn; its services stop");
-      for (const { runner } of inference.services) runner.refuse(error);
+      this.#parts.log.error({ err: error }, `the license in force ${what}; its services stop`);
+      for (const { runner } of this.#parts.inference.services) runner.refuse(error);
+      return false;
     }
   }
 
@@ -250,4 +262,12 @@ function runsTheSame(present: ServiceConf, next: ServiceConf): boolean {
   const { version: _, parameters: __, limits, ...rest } = present;
   const { version: ___, parameters: ____, limits: nextLimits, ...nextRest } = next;
   return limits.concurrency === nextLimits.concurrency && isDeepStrictEqual(rest, nextRest);
+}
+
+/** None is what taking away the last one leaves; whatever else is wrong there says nothing about the license in force. */
+function loadPinnedRoots(trustDir: string): Promise<TrustRoot[]> {
+  return loadTrustRoots(trustDir).catch((error: unknown) => {
+    if (error instanceof SignetError && error.code === "TRUST_ROOT_MISSING") return [];
+    throw error;
+  });
 }

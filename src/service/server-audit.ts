@@ -56,6 +56,11 @@ export function recordServiceEvent(audit: AuditLog, service: string, event: Serv
     const { code, message } = event.error;
     audit.record({ event: "service.ended", code, detail: { service, message, restartInMs: event.restartInMs } });
   } else if (event.type === "state" && event.state === "refused") {
-    audit.record({ event: "library.changed", code: "LIBRARY_CHANGED", detail: { service } });
+    const { code } = event.reason;
+    audit.record({
+      event: code === "LIBRARY_CHANGED" ? "library.changed" : "service.refused",
+      code,
+      detail: { service },
+    });
   }
 }

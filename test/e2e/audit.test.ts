@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { type AuditRecord, readAudit } from "../../src/audit/index.ts";
 import { parseConfig } from "../../src/config/index.ts";
 import { InferenceClient } from "../../src/grpc/index.ts";
-import { openHostKey } from "../../src/license/index.ts";
+import { openHostKey, removeTrustRoot } from "../../src/license/index.ts";
 import { startServer } from "../../src/server.ts";
 import { auditPlaceOf } from "../../src/service/index.ts";
 import { createLog } from "../../src/telemetry/index.ts";
@@ -45,6 +45,19 @@ async function useServing(): Promise<{ host: ServingHost; client: InferenceClien
   });
   return { host, client, end: () => host.server.stop() };
 }
+
+test("a service that is refused by the trust in its vendor is not told as a changed library", async () => {
+  const { host, end } = await useServing();
+  await removeTrustRoot(host.data.trustDir, host.vendor.trustRoot.keyId);
+  await host.server.checkLicense();
+  await end();
+  const { records } = await auditOf(host);
+  const refused = records.filter(({ event }) => ["service.refused", "library.changed"].includes(event));
+  expect(refused).toMatchObject([
+    { event: "service.refused", code: "LICENSE_UNTRUSTED", detail: { service: "identity" } },
+    { event: "service.refused", code: "LICENSE_UNTRUSTED", detail: { service: "faulty" } },
+  ]);
+});
 
 test("a server records its license, its files, crashes of services, changed files, and its end", async () => {
   const { host, client, end } = await useServing();

@@ -3,7 +3,15 @@ import { join } from "node:path";
 import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { InferenceClient } from "../../src/grpc/index.ts";
-import { envelopeKinds, formatJson, openHostKey, signEnvelope } from "../../src/license/index.ts";
+import {
+  addTrustRoot,
+  envelopeKinds,
+  formatJson,
+  openHostKey,
+  removeTrustRoot,
+  signEnvelope,
+} from "../../src/license/index.ts";
+import { createVendor } from "../../src/license/vendor.fixture.ts";
 import { readHostLedger, readServingState } from "../../src/service/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { failureOf, inferRequestBytes, useBareClient } from "../helpers/bare-client.ts";
@@ -15,6 +23,7 @@ import {
   useLicensedHost,
   useServer,
 } from "../helpers/licensed-host.ts";
+import { runProgram } from "../helpers/programs.ts";
 import { faultyJob, faultyRequest } from "../helpers/runner.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
 
@@ -262,6 +271,49 @@ test("a license that its vendor withdraws while the server runs stops its servic
   writeFileSync(join(host.data.revocationDir, "list.crl"), file);
   await host.server.checkLicense();
   await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_REVOKED" });
+});
+
+describe("a root that is pinned no longer", () => {
+  test("stops what hangs on it while the server runs, whoever else is trusted, until it is pinned again", async () => {
+    const host = await useServer([identityService]);
+    const client = useClient(host);
+    const root = Buffer.from(host.vendor.root.certificate.toString());
+    const other = Buffer.from(createVendor().root.certificate.toString());
+    const { trustDir } = host.data;
+    await removeTrustRoot(trustDir, host.vendor.trustRoot.keyId);
+    await host.server.checkLicense();
+    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
+    await addTrustRoot(trustDir, other);
+    await host.server.checkLicense();
+    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
+    expect(readServingState(host.data)).toMatchObject({ refused: { code: "LICENSE_UNTRUSTED" } });
+    await addTrustRoot(trustDir, root);
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(2));
+  });
+
+  test("of another vendor stops nothing", async () => {
+    const host = await useServer([identityService]);
+    const other = createVendor();
+    await addTrustRoot(host.data.trustDir, Buffer.from(other.root.certificate.toString()));
+    await host.server.checkLicense();
+    const { pid } = serviceOf(host, "identity")!.runner;
+    await removeTrustRoot(host.data.trustDir, other.trustRoot.keyId);
+    await host.server.checkLicense();
+    await useClient(host).infer("identity", bytes(1));
+    expect(serviceOf(host, "identity")!.runner.pid).toBe(pid);
+  });
+
+  test("is noticed by the real server without being told, which says so in its log", async () => {
+    const host = await useLicensedHost([identityService]);
+    const server = useSignetServe(host.data.root, ["--listen", "127.0.0.1:0"]);
+    await server.logged("serving");
+    const { keyId } = host.vendor.trustRoot;
+    const removed = runProgram("signet", ["trust", "remove", keyId, "--data", host.data.root]);
+    expect(removed).toMatchObject({ exit: 0, err: expect.stringContaining("running server") });
+    const logged = await server.logged("the license in force hangs on no pinned root any more; its services stop");
+    expect(logged).toMatchObject({ err: { code: "LICENSE_UNTRUSTED" } });
+  });
 });
 
 describe("what happens at a license's ends", () => {

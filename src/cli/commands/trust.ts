@@ -34,7 +34,7 @@ export function trustCommand(): Command {
 
   command
     .command("remove")
-    .description("Pin a root no longer; its licenses are refused at the next start.")
+    .description("Pin a root no longer; its licenses are refused, also by a running server.")
     .argument("<keyid>", "the root's whole key id, from `signet trust list`")
     .option("--json", "print JSON")
     .action(async (keyId: string, _, self: Command) => remove(keyId, self.optsWithGlobals()));
@@ -94,12 +94,15 @@ async function list(options: GlobalOptions): Promise<void> {
 }
 
 async function remove(keyId: string, options: GlobalOptions): Promise<void> {
+  const { readServingState } = await import("../../service/index.ts");
   const { removeTrustRoot } = await import("../../license/index.ts");
   const data = dataDirectory(options.data);
   await removeTrustRoot(data.trustDir, keyId);
   await recordCommand(data, { event: "trust.removed", detail: { keyId } });
   printData({ keyId }, options, () => "");
   say(`The root ${keyId} is no longer pinned.`);
+  const isServing = readServingState(data) !== null;
+  if (isServing) say("The running server stops what it serves by this root's license within a second or two.");
 }
 
 function shown({ keyId, certificate }: TrustRoot) {
