@@ -200,7 +200,7 @@ export const errorCatalogue = {
   CLOCK_SET_BACK: {
     ...refused,
     meaning: "The host's clock is far behind the last time this server saw.",
-    next: "Set the clock right and start again.",
+    next: "Set the clock right: a running server then goes on by itself, another is started again. If the clock is right, it was far ahead before; docs/guides/operate.md says under \"When the clock was wrong\" what to do.",
   },
   HOST_KEY_MISMATCH: {
     ...refused,

@@ -212,9 +212,12 @@ describe("the clock", () => {
   test("a clock more than a day behind what was seen is refused, less is tolerated", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.verifyClock(desk.clock.wall - DAY_MS);
-    expectCode(() => ledger.verifyClock(desk.clock.wall - DAY_MS - 1), "CLOCK_SET_BACK");
-    expectCode(() => ledger.verifyClock(Number.NaN), "CLOCK_SET_BACK");
+    desk.clock.wall -= DAY_MS;
+    ledger.verifyClock();
+    for (const wall of [desk.clock.wall - 1, Number.NaN]) {
+      desk.clock.wall = wall;
+      expectCode(() => ledger.verifyClock(), "CLOCK_SET_BACK");
+    }
   });
 
   test("what was seen is remembered over a restart of the machine", () => {

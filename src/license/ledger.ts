@@ -132,8 +132,8 @@ export class Ledger {
   }
 
   /** @throws CLOCK_SET_BACK when the wall clock is more than a day behind the time the ledger has already seen. */
-  verifyClock(wallMs: number = this.#clock.wallMs()): void {
-    verifyClock(wallMs, this.highWaterMs);
+  verifyClock(): void {
+    verifyClock(this.#clock.wallMs(), this.highWaterMs);
   }
 
   /** The highest sequence of a license that was ever used here, 0 if none was. */

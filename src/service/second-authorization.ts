@@ -51,7 +51,7 @@ export class SecondAuthorization {
 
   /**
    * Everything but the charge. A promise only where a file was touched and is being hashed again.
-   * @throws LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
+   * @throws CLOCK_SET_BACK, LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
    */
   verify(): Promise<void> | undefined {
     this.#verifyTime();
@@ -61,6 +61,8 @@ export class SecondAuthorization {
 
   #verifyTime(): void {
     const { name } = this.#service.conf;
+    // Time itself is the ledger's and goes on; but a server that is started now would not start.
+    this.#ledger.verifyClock();
     if (this.#ledger.nowMs < this.#notBeforeMs) {
       throw new SignetError("LICENSE_NOT_YET_VALID", `${name}: starts ${new Date(this.#notBeforeMs).toISOString()}`);
     }
