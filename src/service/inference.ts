@@ -92,6 +92,7 @@ export class Inference {
     let queueMs = 0;
     let durationMs = 0;
     let outcome = "OK";
+    let charged = false;
     try {
       // Refused early, before the request is looked at, is what would be refused anyway.
       const hashing = service.authorization.verify();
@@ -108,6 +109,7 @@ export class Inference {
           queueMs = performance.now() - arrivedMs;
           const { authorization } = this.#present(service);
           const ticket = authorization.begin();
+          charged = true;
           return () => authorization.end(ticket);
         },
       });
@@ -134,6 +136,7 @@ export class Inference {
         durationMs: rounded(durationMs),
         queueMs: rounded(queueMs),
         outcome,
+        charged,
         runsLeft: this.#present(service).authorization.runsLeft,
       });
     }

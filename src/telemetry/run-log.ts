@@ -19,6 +19,8 @@ export interface RunRecord {
   readonly queueMs: number;
   /** "OK" or an error code. */
   readonly outcome: string;
+  /** Whether the ledger was debited a run for it: those lines and the ledger's totals are two counts of the same. */
+  readonly charged: boolean;
   /** Runs the license still has for the service; null for unlimited. */
   readonly runsLeft: number | null;
 }

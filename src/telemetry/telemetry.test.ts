@@ -153,6 +153,7 @@ describe("the run log", () => {
     durationMs: 3,
     queueMs: 1,
     outcome: "OK",
+    charged: true,
     runsLeft: null,
   };
 

@@ -46,12 +46,19 @@ describe("a licensed call", () => {
     await expect(client.infer("identity", bytes(1, 2, 3))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
   });
 
-  test("leaves a line in the run log", async () => {
-    const host = await useServer([identityService]);
-    await useClient(host).infer("identity", bytes(1));
+  test("leaves a line in the run log, which says whether a run was charged", async () => {
+    const host = await useServer([identityService, faultyService]);
+    const client = useClient(host);
+    await client.infer("identity", bytes(1));
+    await expect(client.infer("faulty", faulty("abort"))).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
+    await expect(client.infer("identity", [])).rejects.toMatchObject({ code: "REQUEST_MALFORMED" });
     await host.server.stop();
-    const [line] = readFileSync(host.data.runLogFile, "utf8").trim().split("\n");
-    expect(JSON.parse(line!)).toMatchObject({ service: "identity", client: "test", outcome: "OK", runsLeft: 999 });
+    const lines = readFileSync(host.data.runLogFile, "utf8").trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { service: "identity", client: "test", outcome: "OK", charged: true, runsLeft: 999 },
+      { service: "faulty", client: "test", outcome: "SERVICE_CRASHED", charged: true, runsLeft: null },
+      { service: "identity", client: "test", outcome: "REQUEST_MALFORMED", charged: false, runsLeft: 999 },
+    ]);
   });
 
   test("is refused without a token, with a wrong one, and where the token does not grant it", async () => {
