@@ -11,6 +11,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // A second, the default, is too short for a machine that has other things to do.
     expect: { poll: { interval: 20, timeout: 30_000 } },
+    tags: [{ name: "attack", description: "an attack on the product, for the table of npm run attack" }],
     reporters: ["default", "./tools/dev/summary-reporter.ts"],
   },
 });

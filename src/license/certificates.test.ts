@@ -1,7 +1,10 @@
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { isIssuedBy, subjectOf, verifyChain, verifyIssuedInTime } from "./certificates.ts";
 import { createAuthority, createKey, createVendor, issuedAt } from "./vendor.fixture.ts";
+
+const attack = attacksOn("licenses");
 
 const vendor = createVendor();
 const roots = [vendor.root.certificate];
@@ -22,35 +25,51 @@ test("an issuer below an intermediate is trusted", () => {
   expect(verifyChain([issuer.certificate, middle.certificate], roots).chain).toHaveLength(3);
 });
 
-test("an issuer of a root that is not pinned is refused, also one with the pinned root's name", () => {
-  const other = createVendor();
-  expect(other.root.certificate.subject).toBe(vendor.root.certificate.subject);
-  expect(() => verifyChain([other.issuer.certificate], roots)).toThrow(untrusted);
-  expect(() => verifyChain([vendor.issuer.certificate], [])).toThrow(untrusted);
-});
+test(
+  "an issuer of a root that is not pinned is refused, also one with the pinned root's name",
+  attack("signs below a root of his own", "with the pinned root's name"),
+  () => {
+    const other = createVendor();
+    expect(other.root.certificate.subject).toBe(vendor.root.certificate.subject);
+    expect(() => verifyChain([other.issuer.certificate], roots)).toThrow(untrusted);
+    expect(() => verifyChain([vendor.issuer.certificate], [])).toThrow(untrusted);
+  },
+);
 
-test("a root brought along in the file is not believed", () => {
-  const other = createVendor();
-  expect(() => verifyChain([other.issuer.certificate, other.root.certificate], roots)).toThrow(untrusted);
-});
+test(
+  "a root brought along in the file is not believed",
+  attack("brings a root along", "his root in license.lic"),
+  () => {
+    const other = createVendor();
+    expect(() => verifyChain([other.issuer.certificate, other.root.certificate], roots)).toThrow(untrusted);
+  },
+);
 
-test.each([false, true])("a leaf cannot act as a CA, though the signature and the names fit (bare: %s)", (bare) => {
-  const leaf = createAuthority({ name: "Leaf", key: ed25519(), by: vendor.root, usage: true, bare });
-  const rogue = createAuthority({ name: "Rogue", key: ed25519(), by: leaf, usage: true });
-  expect(rogue.certificate.verify(leaf.certificate.publicKey)).toBe(true);
-  // Where the leaf says nothing of its use, Node's two methods see no fault: hence isIssuedBy asks for more.
-  expect(rogue.certificate.checkIssued(leaf.certificate)).toBe(bare);
-  expect(isIssuedBy(rogue.certificate, leaf.certificate)).toBe(false);
-  expect(() => verifyChain([rogue.certificate, leaf.certificate], roots)).toThrow(untrusted);
-});
+test.each([false, true])(
+  "a leaf cannot act as a CA, though the signature and the names fit (bare: %s)",
+  attack.each("has a leaf act as a CA"),
+  (bare) => {
+    const leaf = createAuthority({ name: "Leaf", key: ed25519(), by: vendor.root, usage: true, bare });
+    const rogue = createAuthority({ name: "Rogue", key: ed25519(), by: leaf, usage: true });
+    expect(rogue.certificate.verify(leaf.certificate.publicKey)).toBe(true);
+    // Where the leaf says nothing of its use, Node's two methods see no fault: hence isIssuedBy asks for more.
+    expect(rogue.certificate.checkIssued(leaf.certificate)).toBe(bare);
+    expect(isIssuedBy(rogue.certificate, leaf.certificate)).toBe(false);
+    expect(() => verifyChain([rogue.certificate, leaf.certificate], roots)).toThrow(untrusted);
+  },
+);
 
-test("a root, a CA or a certificate for another purpose does not sign licenses", () => {
-  const ca = createAuthority({ name: "CA", key: ed25519(), by: vendor.root, ca: true, usage: true });
-  const server = createAuthority({ name: "Web server", key: ed25519(), by: vendor.root });
-  expect(() => verifyChain([vendor.root.certificate], roots)).toThrow(untrusted);
-  expect(() => verifyChain([ca.certificate], roots)).toThrow(untrusted);
-  expect(() => verifyChain([server.certificate], roots)).toThrow(untrusted);
-});
+test(
+  "a root, a CA or a certificate for another purpose does not sign licenses",
+  attack("signs with a certificate for something else", "a root, a CA, a web server's"),
+  () => {
+    const ca = createAuthority({ name: "CA", key: ed25519(), by: vendor.root, ca: true, usage: true });
+    const server = createAuthority({ name: "Web server", key: ed25519(), by: vendor.root });
+    expect(() => verifyChain([vendor.root.certificate], roots)).toThrow(untrusted);
+    expect(() => verifyChain([ca.certificate], roots)).toThrow(untrusted);
+    expect(() => verifyChain([server.certificate], roots)).toThrow(untrusted);
+  },
+);
 
 test("no certificate, or more than two, are refused", () => {
   const middle = createAuthority({ name: "Middle", key: ed25519(), by: vendor.root, ca: true });
@@ -65,20 +84,24 @@ test("no certificate, or more than two, are refused", () => {
   ).toThrow(untrusted);
 });
 
-test("a certificate altered after signing is refused", () => {
-  const other = createAuthority({
-    name: "Test Issuer",
-    key: ed25519(),
-    by: { ...vendor.root, key: ed25519() },
-    usage: true,
-  });
-  expect(() => verifyChain([other.certificate], roots)).toThrow(untrusted);
-});
+test(
+  "a certificate altered after signing is refused",
+  attack("alters a certificate", "another key below the vendor's name"),
+  () => {
+    const other = createAuthority({
+      name: "Test Issuer",
+      key: ed25519(),
+      by: { ...vendor.root, key: ed25519() },
+      usage: true,
+    });
+    expect(() => verifyChain([other.certificate], roots)).toThrow(untrusted);
+  },
+);
 
 test.each([
   ["a small exponent, which invites forged padding", { modulusLength: 3072, publicExponent: 3 }],
   ["a short modulus", { modulusLength: 2048, publicExponent: 65537 }],
-])("an issuer's RSA key with %s is refused", (_, rsa) => {
+])("an issuer's RSA key with %s is refused", attack.each("makes a key that can be forged or broken"), (_, rsa) => {
   const issuer = createAuthority({ name: "Issuer", key: createKey("rsa", rsa), by: vendor.root, usage: true });
   expect(() => verifyChain([issuer.certificate], roots)).toThrow(untrusted);
 });
@@ -89,7 +112,7 @@ test("a key that is neither RSA nor Ed25519 is refused", () => {
   expect(() => verifyChain([issuer.certificate], roots)).toThrow(untrusted);
 });
 
-test("a certificate signed with SHA-1 is refused", () => {
+test("a certificate signed with SHA-1 is refused", attack("signs the certificate with SHA-1", "a weak digest"), () => {
   const { root } = createVendor("rsa");
   const weak = createAuthority({ name: "Issuer", key: ed25519(), by: root, usage: true, sha1: true });
   const strong = createAuthority({ name: "Issuer", key: ed25519(), by: root, usage: true });

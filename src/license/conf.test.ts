@@ -1,10 +1,13 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { decryptConf, encryptConf, MAX_CONF_BYTES } from "./conf.ts";
 import { createContentSecret, unwrapContentKey, wrapContentKey } from "./content-key.ts";
 import { digestsOf, sameDigests } from "./digests.ts";
 import type { LicenseConf } from "./schema.ts";
 import { formatJson } from "./strict-json.ts";
+
+const attack = attacksOn("licenses");
 
 const refusal = (code: string) => expect.objectContaining({ code });
 const conf = {
@@ -34,22 +37,32 @@ test("what is encrypted is decrypted, and padded to whole pages", () => {
   expect(decryptConf(file, secret)).toEqual(conf);
 });
 
-test("two issues of the same configuration share no keystream", () => {
-  const [a, b] = [encryptConf(conf, createContentSecret()), encryptConf(conf, createContentSecret())];
-  // With a repeated keystream the XOR of both files would be zero wherever the texts agree.
-  const equal = a.filter((byte, index) => byte === b[index]).length;
-  expect(equal / a.length).toBeLessThan(0.02);
-});
+test(
+  "two issues of the same configuration share no keystream",
+  attack("XORs two files of one configuration", "a repeated keystream"),
+  () => {
+    const [a, b] = [encryptConf(conf, createContentSecret()), encryptConf(conf, createContentSecret())];
+    // With a repeated keystream the XOR of both files would be zero wherever the texts agree.
+    const equal = a.filter((byte, index) => byte === b[index]).length;
+    expect(equal / a.length).toBeLessThan(0.02);
+    observed(`${equal} of ${a.length} bytes are equal, by chance`);
+  },
+);
 
-test("known text gives away nothing beyond itself: the keystream does not repeat within a file", () => {
-  const file = encryptConf(conf, createContentSecret());
-  const known = formatJson(conf);
-  const keystream = Buffer.from(known.slice(0, 64)).map((byte, index) => byte ^ file[index]!);
-  for (const period of [16, 32, 64]) {
-    const guess = Buffer.from(file.map((byte, index) => byte ^ keystream[index % period]!)).toString("latin1");
-    expect(guess.slice(64, 128)).not.toBe(known.slice(64, 128));
-  }
-});
+test(
+  "known text gives away nothing beyond itself: the keystream does not repeat within a file",
+  attack("recovers the key of the XOR", "known text"),
+  () => {
+    const file = encryptConf(conf, createContentSecret());
+    const known = formatJson(conf);
+    const keystream = Buffer.from(known.slice(0, 64)).map((byte, index) => byte ^ file[index]!);
+    for (const period of [16, 32, 64]) {
+      const guess = Buffer.from(file.map((byte, index) => byte ^ keystream[index % period]!)).toString("latin1");
+      expect(guess.slice(64, 128)).not.toBe(known.slice(64, 128));
+    }
+    observed("the next 64 bytes stay hidden, for periods of 16, 32 and 64");
+  },
+);
 
 test("another key does not decrypt", () => {
   const file = encryptConf(conf, createContentSecret());
@@ -85,30 +98,38 @@ test("a wrapped key opens with the host's key", () => {
   expect(unwrapContentKey(wrapContentKey(secret, hostDer, binding), host.privateKey, binding)).toEqual(secret);
 });
 
-test("a wrapped key opens neither with another host's key nor for another license or sequence", () => {
-  const wrapped = wrapContentKey(createContentSecret(), hostDer, binding);
-  const open =
-    (key = host.privateKey, bound = binding) =>
-    () =>
-      unwrapContentKey(wrapped, key, bound);
-  const undecipherable = refusal("CONF_UNDECIPHERABLE");
-  expect(open(generateKeyPairSync("x25519").privateKey)).toThrow(undecipherable);
-  expect(open(host.privateKey, { ...binding, licenseId: randomUUID() })).toThrow(undecipherable);
-  expect(open(host.privateKey, { ...binding, sequence: 4 })).toThrow(undecipherable);
-});
+test(
+  "a wrapped key opens neither with another host's key nor for another license or sequence",
+  attack("opens the content key elsewhere", "another host's key"),
+  () => {
+    const wrapped = wrapContentKey(createContentSecret(), hostDer, binding);
+    const open =
+      (key = host.privateKey, bound = binding) =>
+      () =>
+        unwrapContentKey(wrapped, key, bound);
+    const undecipherable = refusal("CONF_UNDECIPHERABLE");
+    expect(open(generateKeyPairSync("x25519").privateKey)).toThrow(undecipherable);
+    expect(open(host.privateKey, { ...binding, licenseId: randomUUID() })).toThrow(undecipherable);
+    expect(open(host.privateKey, { ...binding, sequence: 4 })).toThrow(undecipherable);
+  },
+);
 
-test("a wrapped key with one changed bit does not open", () => {
-  const wrapped = wrapContentKey(createContentSecret(), hostDer, binding);
-  for (const field of ["ephemeralKey", "nonce", "wrapped"] as const) {
-    const bytes = Buffer.from(wrapped[field], "base64");
-    for (const [index] of bytes.entries()) {
-      const changed = Buffer.from(bytes);
-      changed[index]! ^= 1 << (index % 8);
-      const forged = { ...wrapped, [field]: changed.toString("base64") };
-      expect(() => unwrapContentKey(forged, host.privateKey, binding)).toThrow(refusal("CONF_UNDECIPHERABLE"));
+test(
+  "a wrapped key with one changed bit does not open",
+  attack("edits the wrapped content key", "every byte, one bit"),
+  () => {
+    const wrapped = wrapContentKey(createContentSecret(), hostDer, binding);
+    for (const field of ["ephemeralKey", "nonce", "wrapped"] as const) {
+      const bytes = Buffer.from(wrapped[field], "base64");
+      for (const [index] of bytes.entries()) {
+        const changed = Buffer.from(bytes);
+        changed[index]! ^= 1 << (index % 8);
+        const forged = { ...wrapped, [field]: changed.toString("base64") };
+        expect(() => unwrapContentKey(forged, host.privateKey, binding)).toThrow(refusal("CONF_UNDECIPHERABLE"));
+      }
     }
-  }
-});
+  },
+);
 
 test("a short tag, a point of low order and a key of another type do not open", () => {
   const wrapped = wrapContentKey(createContentSecret(), hostDer, binding);
@@ -126,21 +147,27 @@ test("a short tag, a point of low order and a key of another type do not open", 
   expect(() => wrapContentKey(createContentSecret(), ed25519, binding)).toThrow(refusal("REQUEST_INVALID"));
 });
 
-test("an MD5 collision does not pass: SHA-256 decides", () => {
-  // A published pair of 128 bytes with equal MD5; it stays equal with any common text after it.
-  const first = Buffer.from(
-    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a" +
-      "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0" +
-      "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
-    "hex",
-  );
-  const second = Buffer.from(first);
-  for (const index of [19, 45, 59, 83, 109, 123]) second[index]! ^= 0x80;
-  const [a, b] = [digestsOf(first), digestsOf(second)];
-  expect(a.md5).toBe("79054025255fb1a26e4bc422aef54eb4");
-  expect(b.md5).toBe(a.md5);
-  expect(sameDigests(a, b)).toBe(false);
-});
+test(
+  "an MD5 collision does not pass: SHA-256 decides",
+  attack("puts an MD5 twin in the place of license.conf", "a published MD5 collision"),
+  () => {
+    // A pair of 128 bytes with equal MD5, which stays equal with any common text after it, published by Wang, Feng, Lai
+    // and Yu in "Collisions for Hash Functions MD4, MD5, HAVAL-128 and RIPEMD" (Cryptology ePrint Archive, 2004/199).
+    const first = Buffer.from(
+      "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a" +
+        "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0" +
+        "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
+      "hex",
+    );
+    const second = Buffer.from(first);
+    for (const index of [19, 45, 59, 83, 109, 123]) second[index]! ^= 0x80;
+    const [a, b] = [digestsOf(first), digestsOf(second)];
+    expect(a.md5).toBe("79054025255fb1a26e4bc422aef54eb4");
+    expect(b.md5).toBe(a.md5);
+    expect(sameDigests(a, b)).toBe(false);
+    observed(`one MD5, told apart by SHA-256: ${a.sha256.slice(0, 8)}…, ${b.sha256.slice(0, 8)}…`);
+  },
+);
 
 test("each of size, MD5 and SHA-256 counts", () => {
   const digests = digestsOf(Buffer.from("abc"));

@@ -1,10 +1,13 @@
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { envelopeKinds, parseEnvelope, preAuthEncoding } from "./envelope.ts";
 import { formatPem, PemError, parseBase64, parsePem } from "./pem.ts";
 import { payloadTypes } from "./schema.ts";
 import { isSignedBy, signEnvelope } from "./sign.ts";
 import { createKey, createVendor } from "./vendor.fixture.ts";
+
+const attack = attacksOn("licenses");
 
 const vendor = createVendor();
 const { key, certificate } = vendor.issuer;
@@ -48,7 +51,7 @@ test("RSA keys sign with PSS, which is salted, and Ed25519 keys deterministicall
   expect(sign(key)).toBe(sign(key));
 });
 
-describe("a file that is not an envelope in PEM is refused:", () => {
+describe("a file that is not an envelope in PEM is refused:", attack.each("makes a license in another form"), () => {
   test.each([
     ["nothing", ""],
     ["text before", `hello\n${text}`],
@@ -90,7 +93,7 @@ describe("a file that is not an envelope in PEM is refused:", () => {
   });
 });
 
-test("a file beyond the size cap is refused before it is looked at", () => {
+test("a file beyond the size cap is refused before it is looked at", attack("makes it huge", "beyond 256 KiB"), () => {
   expect(parse(Buffer.alloc(256 * 1024 + 1, "A"))).toThrow(refusal("LICENSE_TOO_LARGE"));
 });
 
@@ -99,18 +102,32 @@ test("a document that would be beyond the size cap is not signed", () => {
   expect(() => signEnvelope({ kind, payload: big, key })).toThrow(refusal("LICENSE_TOO_LARGE"));
 });
 
-test("a signature does not carry over to another payload type, even with the same key", () => {
-  const request = signEnvelope({ kind: envelopeKinds.request, payload, key });
-  const disguised = parseEnvelope(Buffer.from(request), { ...kind, ...envelopeKinds.request });
-  expect(isSignedBy(disguised, certificate.publicKey)).toBe(true);
-  expect(isSignedBy({ ...disguised, kind }, certificate.publicKey)).toBe(false);
-});
+test(
+  "a signature does not carry over to another payload type, even with the same key",
+  attack("changes the type of what was signed", "another payload type, the same key"),
+  () => {
+    const request = signEnvelope({ kind: envelopeKinds.request, payload, key });
+    const disguised = parseEnvelope(Buffer.from(request), { ...kind, ...envelopeKinds.request });
+    expect(isSignedBy(disguised, certificate.publicKey)).toBe(true);
+    expect(isSignedBy({ ...disguised, kind }, certificate.publicKey)).toBe(false);
+    observed("nobody's signature");
+  },
+);
 
-test("a public key used as an HMAC secret or an unknown key type signs nothing", () => {
-  const envelope = parseEnvelope(Buffer.from(text), kind);
-  expect(isSignedBy({ ...envelope, signature: Buffer.alloc(0) }, certificate.publicKey)).toBe(false);
-  expect(isSignedBy({ ...envelope, keyId: keyid }, certificate.publicKey)).toBe(false);
-});
+test(
+  "a public key used as an HMAC secret or an unknown key type signs nothing",
+  attack("signs by HMAC with the public key", "algorithm confusion"),
+  () => {
+    const envelope = parseEnvelope(Buffer.from(text), kind);
+    expect(isSignedBy({ ...envelope, signature: Buffer.alloc(0) }, certificate.publicKey)).toBe(false);
+    const secret = certificate.publicKey.export({ format: "pem", type: "spki" });
+    const encoded = preAuthEncoding(kind.payloadType, payload);
+    const signature = createHmac("sha256", secret).update(encoded).digest();
+    expect(isSignedBy({ ...envelope, signature }, certificate.publicKey)).toBe(false);
+    expect(isSignedBy({ ...envelope, keyId: keyid }, certificate.publicKey)).toBe(false);
+    observed("nobody's signature");
+  },
+);
 
 test("base64 has one spelling", () => {
   expect(parseBase64("AA==")).toEqual(Buffer.from([0]));

@@ -1,8 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { enroll, isWeak, matchFingerprint, thresholdFor, weightOf } from "./fingerprint.ts";
 import type { Machine, MachineFact } from "./machine-fact.ts";
 import type { ComponentType, License, Platform } from "./schema.ts";
+
+const attack = attacksOn("the host's identity");
 
 const salt = randomBytes(32);
 
@@ -90,7 +93,7 @@ test("a network card that moved to another slot still matches", async () => {
   expect((await matchFingerprint(await hostOf(full), moved)).changedTypes).toEqual([]);
 });
 
-test("another machine does not match", async () => {
+test("another machine does not match", attack("runs on other hardware", "no component the same"), async () => {
   const other = machineOf([
     ["system-uuid", "uuid-2", 4],
     ["board-serial", "board-2", 3],
@@ -100,12 +103,19 @@ test("another machine does not match", async () => {
   const match = await matchFingerprint(await hostOf(full), other);
   expect(match).toMatchObject({ isMatch: false, matchedWeight: 0 });
   expect(match.changedTypes).toEqual(["system-uuid", "board-serial", "disk", "nic", "gpu", "machine-id"]);
+  observed(`no match: ${match.matchedWeight} of ${match.enrolledWeight}, ${match.threshold} needed`);
 });
 
-test("a copied disk in another machine does not match", async () => {
-  const copy = machineOf([["system-uuid", "uuid-2", 4], ["board-serial", "board-2", 3], disk, id, gpuOf(9)]);
-  expect((await matchFingerprint(await hostOf(full), copy)).isMatch).toBe(false);
-});
+test(
+  "a copied disk in another machine does not match",
+  attack("moves the disk into another machine", "same disk and machine id"),
+  async () => {
+    const copy = machineOf([["system-uuid", "uuid-2", 4], ["board-serial", "board-2", 3], disk, id, gpuOf(9)]);
+    const match = await matchFingerprint(await hostOf(full), copy);
+    expect(match.isMatch).toBe(false);
+    observed(`no match: ${match.matchedWeight} of ${match.enrolledWeight}, ${match.threshold} needed`);
+  },
+);
 
 test("half of the GPUs, rounded up, stand for the set; fewer do not", async () => {
   const host = await hostOf(machineOf([gpuOf(1), gpuOf(2), gpuOf(3), id]));
@@ -124,12 +134,17 @@ test("the threshold is 60 percent rounded up, of two types where there are two",
   expect(await enrolled(uuid, board)).toEqual({ threshold: 5, minTypes: 2 });
 });
 
-test("one heavy type is not enough where two are asked for", async () => {
-  const host = await hostOf(machineOf([gpuOf(1), gpuOf(2), id]));
-  const match = await matchFingerprint(host, machineOf([gpuOf(1), gpuOf(2)]));
-  expect(match.matchedWeight).toBeGreaterThanOrEqual(match.threshold);
-  expect(match.isMatch).toBe(false);
-});
+test(
+  "one heavy type is not enough where two are asked for",
+  attack("takes only the GPUs along", "the same GPUs in another machine"),
+  async () => {
+    const host = await hostOf(machineOf([gpuOf(1), gpuOf(2), id]));
+    const match = await matchFingerprint(host, machineOf([gpuOf(1), gpuOf(2)]));
+    expect(match.matchedWeight).toBeGreaterThanOrEqual(match.threshold);
+    expect(match.isMatch).toBe(false);
+    observed(`no match: one type of ${match.matchedWeight}, two types needed`);
+  },
+);
 
 test("a host with little to show is weak, and a typical server is not", async () => {
   expect(isWeak(await enroll(machineOf([["cpu", "model", 1], id]), salt))).toBe(true);
@@ -137,15 +152,21 @@ test("a host with little to show is weak, and a typical server is not", async ()
   expect(isWeak(await enroll(machineOf([uuid, board, id]), salt))).toBe(false);
 });
 
-test("a virtual machine with another system UUID is a clone, whatever else matches", async () => {
-  const facts = [board, disk, ...cards, gpuOf(1), id];
-  const clone: [ComponentType, string, number] = ["system-uuid", "uuid-2", 4];
-  const vm = await hostOf(machineOf([uuid, ...facts], "vm"));
-  const physical = await hostOf(machineOf([uuid, ...facts]));
-  expect((await matchFingerprint(vm, machineOf([uuid, ...facts], "vm"))).isMatch).toBe(true);
-  expect((await matchFingerprint(vm, machineOf([clone, ...facts], "vm"))).isMatch).toBe(false);
-  expect((await matchFingerprint(physical, machineOf([clone, ...facts]))).isMatch).toBe(true);
-});
+test(
+  "a virtual machine with another system UUID is a clone, whatever else matches",
+  attack("clones a virtual machine", "all the same but the system UUID"),
+  async () => {
+    const facts = [board, disk, ...cards, gpuOf(1), id];
+    const clone: [ComponentType, string, number] = ["system-uuid", "uuid-2", 4];
+    const vm = await hostOf(machineOf([uuid, ...facts], "vm"));
+    const physical = await hostOf(machineOf([uuid, ...facts]));
+    expect((await matchFingerprint(vm, machineOf([uuid, ...facts], "vm"))).isMatch).toBe(true);
+    const match = await matchFingerprint(vm, machineOf([clone, ...facts], "vm"));
+    expect(match.isMatch).toBe(false);
+    observed(`no match, though ${match.matchedWeight} of ${match.enrolledWeight} match`);
+    expect((await matchFingerprint(physical, machineOf([clone, ...facts]))).isMatch).toBe(true);
+  },
+);
 
 test("a processor enrolled by its model is known again when its number becomes readable", async () => {
   const host = await hostOf(machineOf([["cpu", "model", 1], id]));

@@ -3,7 +3,10 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { createHostKey, openHostKey } from "./host-key.ts";
+
+const attack = attacksOn("the host's identity");
 
 let parent: string;
 let directory: string;
@@ -36,19 +39,23 @@ test("nobody else can read the key, and nothing else is left behind", async () =
   expect(await readdir(directory)).toEqual(["host.key"]);
 });
 
-test("a key that is there is never written over, not even through a link", async () => {
-  await createHostKey(directory);
-  const before = await readFile(path);
-  await expect(createHostKey(directory)).rejects.toThrow(refusal("FILE_EXISTS"));
-  expect(await readFile(path)).toEqual(before);
-  expect(await readdir(directory)).toEqual(["host.key"]);
+test(
+  "a key that is there is never written over, not even through a link",
+  attack("has the key written over", "a link in its place"),
+  async () => {
+    await createHostKey(directory);
+    const before = await readFile(path);
+    await expect(createHostKey(directory)).rejects.toThrow(refusal("FILE_EXISTS"));
+    expect(await readFile(path)).toEqual(before);
+    expect(await readdir(directory)).toEqual(["host.key"]);
 
-  const other = join(parent, "other");
-  await mkdir(other);
-  await symlink(join(parent, "stolen.key"), join(other, "host.key"));
-  await expect(createHostKey(other)).rejects.toThrow(refusal("FILE_EXISTS"));
-  expect(await readdir(parent)).not.toContain("stolen.key");
-});
+    const other = join(parent, "other");
+    await mkdir(other);
+    await symlink(join(parent, "stolen.key"), join(other, "host.key"));
+    await expect(createHostKey(other)).rejects.toThrow(refusal("FILE_EXISTS"));
+    expect(await readdir(parent)).not.toContain("stolen.key");
+  },
+);
 
 test("two starts at once make one key", async () => {
   const results = await Promise.allSettled([createHostKey(directory), createHostKey(directory)]);
@@ -69,17 +76,25 @@ test("no key means no key", async () => {
   await expect(openHostKey(directory)).rejects.toThrow(refusal("HOST_KEY_MISSING"));
 });
 
-test.each([0o640, 0o604, 0o660, 0o666, 0o644])("a key with mode %o is refused", async (mode) => {
-  await createHostKey(directory);
-  await chmod(path, mode);
-  await expect(openHostKey(directory)).rejects.toThrow(refusal("HOST_KEY_UNSAFE"));
-});
+test.each([0o640, 0o604, 0o660, 0o666, 0o644])(
+  "a key with mode %o is refused",
+  attack.each("reads a key that is open to others"),
+  async (mode) => {
+    await createHostKey(directory);
+    await chmod(path, mode);
+    await expect(openHostKey(directory)).rejects.toThrow(refusal("HOST_KEY_UNSAFE"));
+  },
+);
 
-test("a directory that others can write is refused", async () => {
-  await createHostKey(directory);
-  await chmod(directory, 0o777);
-  await expect(openHostKey(directory)).rejects.toThrow(refusal("HOST_KEY_UNSAFE"));
-});
+test(
+  "a directory that others can write is refused",
+  attack("exchanges the key's directory", "chmod 777 host/"),
+  async () => {
+    await createHostKey(directory);
+    await chmod(directory, 0o777);
+    await expect(openHostKey(directory)).rejects.toThrow(refusal("HOST_KEY_UNSAFE"));
+  },
+);
 
 test.each([
   ["nothing", ""],

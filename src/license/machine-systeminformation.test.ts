@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import si from "systeminformation";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { readMachine } from "./machine.ts";
 import type { Machine } from "./machine-fact.ts";
 import {
@@ -12,6 +13,8 @@ import {
   machineFrom,
 } from "./machine-systeminformation.ts";
 
+const attack = attacksOn("the host's identity");
+
 const lie = "VICTIM-SERIAL-0001";
 const path = process.env.PATH;
 let directory: string;
@@ -19,7 +22,7 @@ let directory: string;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "signet-path-"));
   const disk = { blockdevices: [{ name: "vda", type: "disk", size: 1, serial: lie, model: "X", tran: "sata" }] };
-  for (const program of ["lsblk", "dmidecode", "smartctl"]) {
+  for (const program of ["lsblk", "dmidecode", "smartctl", "nvidia-smi"]) {
     await writeFile(join(directory, program), `#!/bin/sh\ntouch ${directory}/ran\necho '${JSON.stringify(disk)}'\n`);
     await chmod(join(directory, program), 0o755);
   }
@@ -36,17 +39,22 @@ const ran = () =>
     () => false,
   );
 
-test.runIf(process.platform === "linux")("a program planted in PATH is neither run nor believed", async () => {
-  const collected = await collectWithSysteminformation();
-  expect(collected.diskSerials).not.toContain(lie);
-  expect(await ran()).toBe(false);
-  expect(process.env.PATH).toBe(`${directory}:${path}`);
+test.runIf(process.platform === "linux")(
+  "a program planted in PATH is neither run nor believed",
+  attack("lies about the hardware by a program", "lsblk, dmidecode, nvidia-smi earlier in PATH"),
+  async () => {
+    const collected = await collectWithSysteminformation();
+    expect(collected.diskSerials).not.toContain(lie);
+    expect(await ran()).toBe(false);
+    expect(process.env.PATH).toBe(`${directory}:${path}`);
 
-  // The trap is real: asked directly, it answers with the lie.
-  const disks = await si.diskLayout();
-  expect(disks.map((disk) => disk.serialNum)).toContain(lie);
-  expect(await ran()).toBe(true);
-});
+    // The trap is real: asked directly, it answers with the lie.
+    const disks = await si.diskLayout();
+    expect(disks.map((disk) => disk.serialNum)).toContain(lie);
+    expect(await ran()).toBe(true);
+    observed("neither run nor believed");
+  },
+);
 
 test("this machine's own answers do not contradict the kernel's", async () => {
   expect(await crossCheckMachine(await readMachine())).toEqual([]);

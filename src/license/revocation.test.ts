@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { verifyChain } from "./certificates.ts";
 import { envelopeKinds } from "./envelope.ts";
 import { parseRevocationList, readRevocationListFile, verifyListsCurrent, verifyNotRevoked } from "./revocation.ts";
@@ -11,6 +12,8 @@ import type { License, RevocationList } from "./schema.ts";
 import { signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";
 import { type Authority, createAuthority, createKey, createVendor, issuedAt } from "./vendor.fixture.ts";
+
+const attack = attacksOn("licenses");
 
 const vendor = createVendor();
 const roots = [vendor.trustRoot];
@@ -68,33 +71,45 @@ test("another vendor's list stops nothing here", () => {
   expect(() => verifyNotRevoked(license, issuer, [{ ...list, rootKeyId: "f".repeat(64) }])).not.toThrow();
 });
 
-test("a list that was honored before must still be there, or a newer one of the same signer", () => {
-  const superseded = expect.objectContaining({ code: "REVOCATION_LIST_SUPERSEDED" });
-  const honored = [signedBy(rootKeyId, { number: 4 }), signedBy(issuer.keyId, { number: 2 })];
-  const verify = (lists: typeof honored) => () => verifyListsCurrent(issuer, lists, honored);
-  expect(verify(honored)).not.toThrow();
-  expect(verify([signedBy(rootKeyId, { number: 9 }), honored[1]!])).not.toThrow();
-  expect(verify([])).toThrow(superseded);
-  expect(verify([honored[0]!])).toThrow(superseded);
-  expect(verify([signedBy(rootKeyId, { number: 3 }), honored[1]!])).toThrow(superseded);
-  // A list of another signer is no substitute, however high its number: a thief of one key could sign any.
-  expect(verify([honored[0]!, signedBy(rootKeyId, { number: 99 })])).toThrow(superseded);
-  const elsewhere = honored.map((list) => ({ ...list, rootKeyId: "f".repeat(64) }));
-  expect(() => verifyListsCurrent(issuer, [], elsewhere)).not.toThrow();
-});
+test(
+  "a list that was honored before must still be there, or a newer one of the same signer",
+  attack("takes the revocation list away", "delete it, or put an older one there"),
+  () => {
+    const superseded = expect.objectContaining({ code: "REVOCATION_LIST_SUPERSEDED" });
+    const honored = [signedBy(rootKeyId, { number: 4 }), signedBy(issuer.keyId, { number: 2 })];
+    const verify = (lists: typeof honored) => () => verifyListsCurrent(issuer, lists, honored);
+    expect(verify(honored)).not.toThrow();
+    expect(verify([signedBy(rootKeyId, { number: 9 }), honored[1]!])).not.toThrow();
+    expect(verify([])).toThrow(superseded);
+    expect(verify([honored[0]!])).toThrow(superseded);
+    expect(verify([signedBy(rootKeyId, { number: 3 }), honored[1]!])).toThrow(superseded);
+    // A list of another signer is no substitute, however high its number: a thief of one key could sign any.
+    expect(verify([honored[0]!, signedBy(rootKeyId, { number: 99 })])).toThrow(superseded);
+    const elsewhere = honored.map((list) => ({ ...list, rootKeyId: "f".repeat(64) }));
+    expect(() => verifyListsCurrent(issuer, [], elsewhere)).not.toThrow();
+  },
+);
 
-test("only the root withdraws issuers", () => {
-  const list = listOf({ issuers: ["0".repeat(64)] });
-  expect(parseRevocationList(signList(list, vendor.root), roots)).toMatchObject(list);
-  expect(() => parseRevocationList(signList(list, vendor.issuer), roots)).toThrow(invalid);
-});
+test(
+  "only the root withdraws issuers",
+  attack("withdraws an issuer with an issuer's key", "issuers: [another], signed"),
+  () => {
+    const list = listOf({ issuers: ["0".repeat(64)] });
+    expect(parseRevocationList(signList(list, vendor.root), roots)).toMatchObject(list);
+    expect(() => parseRevocationList(signList(list, vendor.issuer), roots)).toThrow(invalid);
+  },
+);
 
-test("a list of another vendor, or of nobody, is refused", () => {
-  const other = createVendor();
-  expect(() => parseRevocationList(signList(listOf(), other.root), roots)).toThrow(invalid);
-  expect(() => parseRevocationList(signList(listOf(), other.issuer), roots)).toThrow(invalid);
-  expect(() => parseRevocationList(signList(listOf(), vendor.root), [])).toThrow(invalid);
-});
+test(
+  "a list of another vendor, or of nobody, is refused",
+  attack("withdraws with a list of his own", "another vendor's, or nobody's"),
+  () => {
+    const other = createVendor();
+    expect(() => parseRevocationList(signList(listOf(), other.root), roots)).toThrow(invalid);
+    expect(() => parseRevocationList(signList(listOf(), other.issuer), roots)).toThrow(invalid);
+    expect(() => parseRevocationList(signList(listOf(), vendor.root), [])).toThrow(invalid);
+  },
+);
 
 test("a list signed outside the issuer's time is refused", () => {
   const from = new Date("2027-01-01T00:00:00Z");
@@ -102,12 +117,16 @@ test("a list signed outside the issuer's time is refused", () => {
   expect(() => parseRevocationList(signList(listOf(), later), roots)).toThrow(invalid);
 });
 
-test("a license is not a list, even with a list inside", () => {
-  const type = { payloadType: envelopeKinds.license.payloadType };
-  expect(() => parseRevocationList(signList(listOf(), vendor.issuer, type), roots)).toThrow(invalid);
-});
+test(
+  "a license is not a list, even with a list inside",
+  attack("replays a license as a revocation list", "payload type confusion"),
+  () => {
+    const type = { payloadType: envelopeKinds.license.payloadType };
+    expect(() => parseRevocationList(signList(listOf(), vendor.issuer, type), roots)).toThrow(invalid);
+  },
+);
 
-test("one changed bit anywhere is noticed", () => {
+test("one changed bit anywhere is noticed", attack("edits a revocation list", "one bit of every byte"), () => {
   const file = signList(listOf({ licenses: [license.licenseId] }), vendor.issuer);
   for (const [index] of file.entries()) {
     const changed = Buffer.from(file);

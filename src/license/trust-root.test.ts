@@ -2,8 +2,11 @@ import { chmod, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { addTrustRoot, loadTrustRoots, parseTrustRoot, weaknessOfPlace } from "./trust-root.ts";
 import { createAuthority, createKey, createVendor } from "./vendor.fixture.ts";
+
+const attack = attacksOn("the host's identity");
 
 let directory: string;
 beforeEach(async () => {
@@ -54,35 +57,47 @@ test.each([
   ["two certificates", Buffer.concat([pem, pem])],
   ["an empty file", Buffer.alloc(0)],
   ["a file that is no PEM", Buffer.from("hello")],
-])("%s is no root", async (_, file) => {
+])("%s is no root", attack.each("has a false root pinned"), async (_, file) => {
   expect(() => parseTrustRoot(file)).toThrow(refusal("TRUST_ROOT_INVALID"));
   await expect(addTrustRoot(directory, file)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
   expect(await readdir(directory)).toEqual([]);
 });
 
-test("a root under another name than its key id is refused", async () => {
-  const { keyId } = await addTrustRoot(directory, pem);
-  await rename(join(directory, `${keyId}.pem`), join(directory, "vendor.pem"));
-  await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
-});
+test(
+  "a root under another name than its key id is refused",
+  attack("hides a root under another name", "mv trust/KEYID.pem vendor.pem"),
+  async () => {
+    const { keyId } = await addTrustRoot(directory, pem);
+    await rename(join(directory, `${keyId}.pem`), join(directory, "vendor.pem"));
+    await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+  },
+);
 
-test("a root, or a directory of roots, that other users can write is refused", async () => {
-  const { keyId } = await addTrustRoot(directory, pem);
-  await chmod(join(directory, `${keyId}.pem`), 0o664);
-  await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
-  await chmod(join(directory, `${keyId}.pem`), 0o644);
-  await chmod(directory, 0o777);
-  await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
-});
+test(
+  "a root, or a directory of roots, that other users can write is refused",
+  attack("pins a root of his own", "trust/ that others can write"),
+  async () => {
+    const { keyId } = await addTrustRoot(directory, pem);
+    await chmod(join(directory, `${keyId}.pem`), 0o664);
+    await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+    await chmod(join(directory, `${keyId}.pem`), 0o644);
+    await chmod(directory, 0o777);
+    await expect(loadTrustRoots(directory)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+  },
+);
 
-test("roots whose directory other users could replace by their own are refused", async () => {
-  const roots = join(directory, "data", "trust");
-  await addTrustRoot(roots, pem);
-  await chmod(join(directory, "data"), 0o775);
-  await expect(loadTrustRoots(roots)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
-  await chmod(join(directory, "data"), 0o1777); // as /tmp is
-  expect(await loadTrustRoots(roots)).toHaveLength(1);
-});
+test(
+  "roots whose directory other users could replace by their own are refused",
+  attack("exchanges the directory of roots", "a parent that others can write"),
+  async () => {
+    const roots = join(directory, "data", "trust");
+    await addTrustRoot(roots, pem);
+    await chmod(join(directory, "data"), 0o775);
+    await expect(loadTrustRoots(roots)).rejects.toThrow(refusal("TRUST_ROOT_INVALID"));
+    await chmod(join(directory, "data"), 0o1777); // as /tmp is
+    expect(await loadTrustRoots(roots)).toHaveLength(1);
+  },
+);
 
 test.each([
   ["this user", 1000, 1000, true],

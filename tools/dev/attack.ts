@@ -1,15 +1,47 @@
-import { spawnSync } from "node:child_process";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { knownAttacks } from "./known-attacks.ts";
+import { parseArgs } from "node:util";
+import { startVitest } from "vitest/node";
+import AttackReporter from "./attack-reporter.ts";
 
-/** `npm run attack`: performs every attack against the product and prints what happened. */
+/** `npm run attack`: performs every attack on the product and prints what happened. */
+
+const usage = `npm run attack -- [--family WORDS] [--json]
+  --family WORDS  only the attacks on what has these words in its name, such as "ledger" or "by a plugin"
+  --json      one JSON object a line for each attack
+`;
 
 const root = join(import.meta.dirname, "..", "..");
-const files = new Set(["test/security/", ...knownAttacks.map(({ file }) => file)]);
-const escaped = knownAttacks.map(({ test }) => test.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-// The describes of test/security begin so; what else is in these files is not run.
-const pattern = ["^attacks on", "^a bundle is refused", ...escaped.map((name) => `${name}$`)].join("|");
-const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
-const words = ["run", ...files, "--testNamePattern", pattern, "--reporter", "./tools/dev/attack-reporter.ts"];
-const { status } = spawnSync(process.execPath, [vitest, ...words], { cwd: root, stdio: "inherit" });
-process.exitCode = status ?? 1;
+
+/** The test files with attacks on such a family; the others need not even be loaded. */
+function filesWithAttacksOn(words: string): string[] {
+  const files = globSync("{src,tools,clients,test}/**/*.test.ts", { cwd: root });
+  return files.filter((file) => {
+    const declared = readFileSync(join(root, file), "utf8").matchAll(/\battacksOn\("([^"]+)"\)/g);
+    return [...declared].some(([, family]) => family!.includes(words));
+  });
+}
+
+const { values, positionals } = parseArgs({
+  options: {
+    family: { type: "string", default: "" },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean" },
+  },
+  allowPositionals: true,
+});
+const files = filesWithAttacksOn(values.family);
+if (values.help === true || positionals.length > 0 || files.length === 0) {
+  process.stderr.write(usage);
+  process.exitCode = values.help === true ? 0 : 2;
+} else {
+  const reporter = new AttackReporter(values);
+  const vitest = await startVitest(files, {
+    root,
+    run: true,
+    watch: false,
+    tagsFilter: ["attack"],
+    reporters: [reporter],
+  });
+  await vitest.close();
+}
