@@ -6,9 +6,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { openLedger } from "./ledger.ts";
 import { lockFile } from "./ledger-lock.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const KILLS = 120;
 const RUNS = { scarce: 50_000, plentiful: 1e9 };
@@ -60,7 +63,10 @@ function allRecords(directory: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line.slice(0, line.indexOf("\t"))));
 }
 
-test(`${KILLS} kills at random moments make no run free and lose none that was acknowledged`, async () => {
+test(`${KILLS} kills at random moments make no run free and lose none that was acknowledged`, {
+  ...attack("kills the server in a loop to run for free", "kill -9 at random moments"),
+  timeout: 300_000,
+}, async () => {
   const place = usePlace();
   const acknowledged = { scarce: 0, plentiful: 0 };
   let granted = 0;
@@ -95,4 +101,5 @@ test(`${KILLS} kills at random moments make no run free and lose none that was a
     expect(runs - forfeited).toBeLessThanOrEqual(acknowledged[service] + KILLS);
     expect(Math.max(...forfeits)).toBeLessThanOrEqual(Math.min(4096, RUNS[service] / 100));
   }
-}, 300_000);
+  observed(`${KILLS} kills: ${acknowledged.scarce + acknowledged.plentiful} runs acknowledged, none of them free`);
+});

@@ -16,8 +16,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
+import { SignetError } from "../errors.ts";
 import { expectCode, type LedgerDesk, noLimits, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const limits = { runs: 100_000, runTimeMs: null, concurrency: 8 };
 
@@ -78,104 +82,128 @@ describe("a changed journal is refused", () => {
     ["a second spelling of the same MAC", (lines) => lines.with(4, lines[4]!.replace(/.=$/, "9="))],
     ["Windows line ends", (lines) => lines.map((line) => `${line}\r`)],
   ];
-  test.each(edits)("%s", (_name, edit) => {
+  test.each(edits)("%s", attack.each("edits the ledger"), (_name, edit) => {
     const desk = useUsedLedger();
     editLines(desk.journal, edit);
     expectRefused(desk, "LEDGER_TAMPERED");
   });
 
-  test("every single flipped bit is noticed", () => {
+  test("every single flipped bit is noticed", attack("flips bits", "one in every seventh byte"), () => {
     const desk = useUsedLedger();
     const whole = readFileSync(desk.journal);
     for (let at = 0; at < whole.length; at += 7) {
       const changed = Buffer.from(whole);
       changed[at]! ^= 1 << (at % 8);
       writeFileSync(desk.journal, changed);
-      expect(() => readLedger(desk.place)).toThrow();
+      expect(() => readLedger(desk.place)).toThrow(SignetError);
     }
     writeFileSync(desk.journal, whole);
     readLedger(desk.place);
   });
 
-  test("a ledger made with another key", () => {
+  test("a ledger made with another key", attack("makes a ledger of his own", "signed with another key"), () => {
     const desk = useUsedLedger();
     expectCode(() => readLedger({ ...desk.place, key: Buffer.alloc(32, 8) }), "LEDGER_TAMPERED");
   });
 
-  test.each(["link", "directory", "pipe", "huge file"])("a %s in its place", (kind) => {
-    const desk = useUsedLedger();
-    renameSync(desk.journal, `${desk.journal}.moved`);
-    if (kind === "link") symlinkSync(`${desk.journal}.moved`, desk.journal);
-    if (kind === "directory") mkdirSync(desk.journal);
-    if (kind === "pipe") execFileSync("mkfifo", [desk.journal]);
-    if (kind === "huge file") {
-      copyFileSync(`${desk.journal}.moved`, desk.journal);
-      truncateSync(desk.journal, 100 * 2 ** 20);
-    }
-    expectRefused(desk, "LEDGER_TAMPERED");
-  });
+  test.each(["link", "directory", "pipe", "huge file"])(
+    "a %s in its place",
+    attack.each("puts something else in the ledger's place"),
+    (kind) => {
+      const desk = useUsedLedger();
+      renameSync(desk.journal, `${desk.journal}.moved`);
+      if (kind === "link") symlinkSync(`${desk.journal}.moved`, desk.journal);
+      if (kind === "directory") mkdirSync(desk.journal);
+      if (kind === "pipe") execFileSync("mkfifo", [desk.journal]);
+      if (kind === "huge file") {
+        copyFileSync(`${desk.journal}.moved`, desk.journal);
+        truncateSync(desk.journal, 100 * 2 ** 20);
+      }
+      expectRefused(desk, "LEDGER_TAMPERED");
+    },
+  );
 });
 
 describe("a ledger that was set back is refused", () => {
-  test("when lines are cut from its end", () => {
+  test("when lines are cut from its end", attack("cuts lines from its end", "the last ones"), () => {
     const desk = useUsedLedger();
     editLines(desk.journal, (lines) => lines.slice(0, -1));
     expectRefused(desk, "LEDGER_ROLLED_BACK");
   });
 
-  test("when it is cut in the middle of a line", () => {
-    const desk = useUsedLedger();
-    truncateSync(desk.journal, statSync(desk.journal).size - 300);
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when it is cut in the middle of a line",
+    attack("cuts it in the middle of a line", "300 bytes from the end"),
+    () => {
+      const desk = useUsedLedger();
+      truncateSync(desk.journal, statSync(desk.journal).size - 300);
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 
-  test("when zeros are written over its end, as a power failure might", () => {
-    const desk = useUsedLedger();
-    const bytes = readFileSync(desk.journal);
-    writeFileSync(desk.journal, bytes.fill(0, bytes.length - 400));
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when zeros are written over its end, as a power failure might",
+    attack("writes zeros over its end", "as a power failure might"),
+    () => {
+      const desk = useUsedLedger();
+      const bytes = readFileSync(desk.journal);
+      writeFileSync(desk.journal, bytes.fill(0, bytes.length - 400));
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 
-  test("when an older copy is put in its place, even with the anchor beside it", () => {
-    const desk = useUsedLedger();
-    cpSync(desk.place.directory, `${desk.place.directory}.old`, { recursive: true });
-    const ledger = desk.open();
-    use(desk, ledger, 1);
-    ledger.close();
-    rmSync(desk.place.directory, { recursive: true });
-    renameSync(`${desk.place.directory}.old`, desk.place.directory);
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when an older copy is put in its place, even with the anchor beside it",
+    attack("puts an older copy back", "with the anchor beside it"),
+    () => {
+      const desk = useUsedLedger();
+      cpSync(desk.place.directory, `${desk.place.directory}.old`, { recursive: true });
+      const ledger = desk.open();
+      use(desk, ledger, 1);
+      ledger.close();
+      rmSync(desk.place.directory, { recursive: true });
+      renameSync(`${desk.place.directory}.old`, desk.place.directory);
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 
-  test("when an older copy was continued until it is longer", () => {
-    const desk = useUsedLedger();
-    cpSync(desk.place.directory, `${desk.place.directory}.old`, { recursive: true });
-    copyFileSync(desk.place.anchorFile, `${desk.place.anchorFile}.old`);
-    const first = desk.open();
-    use(desk, first, 1);
-    first.close();
-    const kept = readFileSync(desk.place.anchorFile);
-    rmSync(desk.place.directory, { recursive: true });
-    renameSync(`${desk.place.directory}.old`, desk.place.directory);
-    renameSync(`${desk.place.anchorFile}.old`, desk.place.anchorFile);
-    const second = desk.open();
-    use(desk, second, 3);
-    second.close();
-    writeFileSync(desk.place.anchorFile, kept);
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when an older copy was continued until it is longer",
+    attack("continues an older copy", "until it is longer"),
+    () => {
+      const desk = useUsedLedger();
+      cpSync(desk.place.directory, `${desk.place.directory}.old`, { recursive: true });
+      copyFileSync(desk.place.anchorFile, `${desk.place.anchorFile}.old`);
+      const first = desk.open();
+      use(desk, first, 1);
+      first.close();
+      const kept = readFileSync(desk.place.anchorFile);
+      rmSync(desk.place.directory, { recursive: true });
+      renameSync(`${desk.place.directory}.old`, desk.place.directory);
+      renameSync(`${desk.place.anchorFile}.old`, desk.place.anchorFile);
+      const second = desk.open();
+      use(desk, second, 3);
+      second.close();
+      writeFileSync(desk.place.anchorFile, kept);
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 
-  test("when it is cut right after a lease was granted and the server killed", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    ledger.debit("lic", "svc", limits);
-    // What a kill leaves behind is what the files hold at this moment.
-    const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
-    ledger.close();
-    for (const [path, bytes] of files) writeFileSync(path, bytes);
-    editLines(desk.journal, (lines) => lines.slice(0, -1));
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when it is cut right after a lease was granted and the server killed",
+    attack("takes back a lease", "kill -9 right after it, the last line cut"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      ledger.debit("lic", "svc", limits);
+      // What a kill leaves behind is what the files hold at this moment.
+      const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
+      ledger.close();
+      for (const [path, bytes] of files) writeFileSync(path, bytes);
+      editLines(desk.journal, (lines) => lines.slice(0, -1));
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 });
 
 describe("a lost ledger", () => {
@@ -186,14 +214,18 @@ describe("a lost ledger", () => {
     desk.open({ create: true });
   });
 
-  test.each([0, 1])("is missing while anchor %i is left, even if one may be made", (kept) => {
-    const desk = useUsedLedger();
-    rmSync(desk.journal);
-    rmSync(desk.anchors[1 - kept]!);
-    expectCode(() => desk.open({ create: true }), "LEDGER_MISSING");
-  });
+  test.each([0, 1])(
+    "is missing while anchor %i is left, even if one may be made",
+    attack.each("deletes the ledger and one anchor"),
+    (kept) => {
+      const desk = useUsedLedger();
+      rmSync(desk.journal);
+      rmSync(desk.anchors[1 - kept]!);
+      expectCode(() => desk.open({ create: true }), "LEDGER_MISSING");
+    },
+  );
 
-  test("cannot be begun again from its first line", () => {
+  test("cannot be begun again from its first line", attack("begins it again", "from its first line"), () => {
     const desk = useLedgerDesk();
     desk.open().close();
     const first = `${readFileSync(desk.journal, "utf8").split("\n")[0]}\n`;
@@ -243,28 +275,38 @@ describe("anchors", () => {
     expectCode(() => desk.open(), "LEDGER_UNWRITABLE");
   });
 
-  test.each(damages)("both %s are refused", (_name, damage) => {
+  test.each(damages)("both %s are refused", attack.each("damages both anchors"), (_name, damage) => {
     const desk = useUsedLedger();
     for (const path of desk.anchors) damage(path);
     expectRefused(desk, "LEDGER_TAMPERED");
   });
 
-  test("both set back to older copies are no help against a newer journal", () => {
-    const desk = useUsedLedger();
-    const old = desk.anchors.map((path) => readFileSync(path));
-    const ledger = desk.open();
-    use(desk, ledger, 3);
-    ledger.close();
-    for (const [index, path] of desk.anchors.entries()) writeFileSync(path, old[index]!);
-    expect(readLedger(desk.place).totals("lic", "svc").runs).toBe(11);
-  });
+  test(
+    "both set back to older copies are no help against a newer journal",
+    attack("sets only the anchors back", "older copies of both"),
+    () => {
+      const desk = useUsedLedger();
+      const old = desk.anchors.map((path) => readFileSync(path));
+      const ledger = desk.open();
+      use(desk, ledger, 3);
+      ledger.close();
+      for (const [index, path] of desk.anchors.entries()) writeFileSync(path, old[index]!);
+      const { runs } = readLedger(desk.place).totals("lic", "svc");
+      expect(runs).toBe(11);
+      observed(`all ${runs} runs stay counted`);
+    },
+  );
 
-  test("one of another ledger is refused", () => {
-    const desk = useUsedLedger();
-    const other = useUsedLedger();
-    copyFileSync(other.place.anchorFile, desk.place.anchorFile);
-    expectRefused(desk, "LEDGER_TAMPERED");
-  });
+  test(
+    "one of another ledger is refused",
+    attack("brings the anchor of another ledger", "of the same host key"),
+    () => {
+      const desk = useUsedLedger();
+      const other = useUsedLedger();
+      copyFileSync(other.place.anchorFile, desk.place.anchorFile);
+      expectRefused(desk, "LEDGER_TAMPERED");
+    },
+  );
 
   function editNewestSlot(path: string): void {
     const bytes = readFileSync(path);
@@ -288,15 +330,20 @@ describe("after a crash", () => {
     return desk;
   }
 
-  test("the lease is forfeited, and a second for each run that may have been in flight", () => {
-    const desk = useKilledServer(3);
-    expect(readLedger(desk.place).totals("lic", "svc")).toEqual({ runs: 0, runTimeMs: 0, leased: 64 });
-    const ledger = desk.open();
-    expect(ledger.totals("lic", "svc")).toEqual({ runs: 64, runTimeMs: 8000, inFlight: 0 });
-    expect(ledger.notices).toHaveLength(1);
-    ledger.close();
-    expect(desk.open().totals("lic", "svc")).toEqual({ runs: 64, runTimeMs: 8000, inFlight: 0 });
-  });
+  test(
+    "the lease is forfeited, and a second for each run that may have been in flight",
+    attack("kills the server with runs in flight", "3 runs, kill -9"),
+    () => {
+      const desk = useKilledServer(3);
+      expect(readLedger(desk.place).totals("lic", "svc")).toEqual({ runs: 0, runTimeMs: 0, leased: 64 });
+      const ledger = desk.open();
+      expect(ledger.totals("lic", "svc")).toEqual({ runs: 64, runTimeMs: 8000, inFlight: 0 });
+      observed(`${ledger.totals("lic", "svc").runs} runs are charged`);
+      expect(ledger.notices).toHaveLength(1);
+      ledger.close();
+      expect(desk.open().totals("lic", "svc")).toEqual({ runs: 64, runTimeMs: 8000, inFlight: 0 });
+    },
+  );
 
   test("a run that was in flight when its lease had been settled is still charged its time", () => {
     const desk = useLedgerDesk();
@@ -339,32 +386,44 @@ describe("after a crash", () => {
 });
 
 describe("one writer", () => {
-  test("a second server is refused while the first runs, and let in after it", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    expectCode(() => desk.open(), "LEDGER_BUSY");
-    ledger.debit("lic", "svc", noLimits);
-    ledger.close();
-    desk.open();
-  });
+  test(
+    "a second server is refused while the first runs, and let in after it",
+    attack("runs two servers", "on one data directory"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      expectCode(() => desk.open(), "LEDGER_BUSY");
+      ledger.debit("lic", "svc", noLimits);
+      ledger.close();
+      desk.open();
+    },
+  );
 
-  test("a copy of the directory is refused while the first runs, because the second anchor is shared", () => {
-    const desk = useLedgerDesk();
-    desk.open();
-    const copy = `${desk.place.directory}.copy`;
-    cpSync(desk.place.directory, copy, { recursive: true });
-    expectCode(() => desk.open({ directory: copy }), "LEDGER_BUSY");
-  });
+  test(
+    "a copy of the directory is refused while the first runs, because the second anchor is shared",
+    attack("runs two servers on copies", "the directory copied"),
+    () => {
+      const desk = useLedgerDesk();
+      desk.open();
+      const copy = `${desk.place.directory}.copy`;
+      cpSync(desk.place.directory, copy, { recursive: true });
+      expectCode(() => desk.open({ directory: copy }), "LEDGER_BUSY");
+    },
+  );
 
-  test("moving the anchors away does not let a second server in", () => {
-    const desk = useLedgerDesk();
-    desk.open();
-    const moved = `${desk.place.anchorFile}.moved`;
-    renameSync(desk.place.anchorFile, moved);
-    copyFileSync(moved, desk.place.anchorFile);
-    rmSync(desk.anchors[0]);
-    expectCode(() => desk.open(), "LEDGER_BUSY");
-  });
+  test(
+    "moving the anchors away does not let a second server in",
+    attack("moves the anchors away to start a second server", "mv, cp, rm"),
+    () => {
+      const desk = useLedgerDesk();
+      desk.open();
+      const moved = `${desk.place.anchorFile}.moved`;
+      renameSync(desk.place.anchorFile, moved);
+      copyFileSync(moved, desk.place.anchorFile);
+      rmSync(desk.anchors[0]);
+      expectCode(() => desk.open(), "LEDGER_BUSY");
+    },
+  );
 
   test("status can be read while a server is writing", () => {
     const desk = useLedgerDesk();
@@ -393,18 +452,22 @@ describe("segments", () => {
     expect(desk.open().totals("lic", "svc")).toEqual({ runs: 100, runTimeMs: 0, inFlight: 0 });
   });
 
-  test("an archived segment put back in place of the journal is refused", async () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    use(desk, ledger, 5);
-    copyFileSync(desk.journal, `${desk.journal}.kept`);
-    ledger.close();
-    const next = desk.open({ segmentBytes: 1000 });
-    use(desk, next, 20);
-    next.close();
-    copyFileSync(`${desk.journal}.kept`, desk.journal);
-    expectRefused(desk, "LEDGER_ROLLED_BACK");
-  });
+  test(
+    "an archived segment put back in place of the journal is refused",
+    attack("puts an archived segment back", "in the journal's place"),
+    async () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      use(desk, ledger, 5);
+      copyFileSync(desk.journal, `${desk.journal}.kept`);
+      ledger.close();
+      const next = desk.open({ segmentBytes: 1000 });
+      use(desk, next, 20);
+      next.close();
+      copyFileSync(`${desk.journal}.kept`, desk.journal);
+      expectRefused(desk, "LEDGER_ROLLED_BACK");
+    },
+  );
 
   test("a crash before, within and after the change of segments is recovered from", async () => {
     const desk = useUsedLedger();

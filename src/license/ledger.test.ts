@@ -1,7 +1,10 @@
 import { statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { DAY_MS, expectCode, HOUR_MS, noLimits, readRecords, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const limits = { runs: 1000, runTimeMs: null, concurrency: 8 };
 
@@ -27,17 +30,21 @@ describe("charging runs", () => {
     expect(desk.open().totals("lic", "svc")).toEqual({ runs: 500, runTimeMs: 1500, inFlight: 0 });
   });
 
-  test("exactly the licensed number of runs is given, across restarts", () => {
-    const desk = useLedgerDesk();
-    let given = 0;
-    for (const part of [1, 300, 699]) {
-      const ledger = desk.open();
-      for (let i = 0; i < part; i++, given++) ledger.settle(ledger.debit("lic", "svc", limits));
-      ledger.close();
-    }
-    expect(given).toBe(1000);
-    expectCode(() => desk.open().debit("lic", "svc", limits), "LICENSE_RUNS_EXHAUSTED");
-  });
+  test(
+    "exactly the licensed number of runs is given, across restarts",
+    attack("restarts to get more runs", "1000 licensed, 3 restarts"),
+    () => {
+      const desk = useLedgerDesk();
+      let given = 0;
+      for (const part of [1, 300, 699]) {
+        const ledger = desk.open();
+        for (let i = 0; i < part; i++, given++) ledger.settle(ledger.debit("lic", "svc", limits));
+        ledger.close();
+      }
+      expect(given).toBe(1000);
+      expectCode(() => desk.open().debit("lic", "svc", limits), "LICENSE_RUNS_EXHAUSTED");
+    },
+  );
 
   test("a renewal that allows more lets runs go on, one that allows fewer stops them at once", () => {
     const desk = useLedgerDesk();
@@ -74,27 +81,37 @@ describe("charging runs", () => {
     expect(ledger.totals("lic", "svc")).toEqual({ runs: 2, runTimeMs: 210, inFlight: 0 });
   });
 
-  test("run time ignores the wall clock", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    const ticket = ledger.debit("lic", "svc", limits);
-    desk.clock.advance(100);
-    desk.clock.wall -= 5 * HOUR_MS;
-    expect(ledger.settle(ticket)).toBe(100);
-  });
+  test(
+    "run time ignores the wall clock",
+    attack("stops the wall clock during runs", "run time by the monotonic clock"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      const ticket = ledger.debit("lic", "svc", limits);
+      desk.clock.advance(100);
+      desk.clock.wall -= 5 * HOUR_MS;
+      const charged = ledger.settle(ticket);
+      expect(charged).toBe(100);
+      observed(`${charged} ms are charged`);
+    },
+  );
 
-  test("used-up run time refuses the next run, and counts what is still in flight", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    const timed = { ...limits, runTimeMs: 1000 };
-    ledger.debit("lic", "svc", timed);
-    desk.clock.advance(999);
-    ledger.settle(ledger.debit("lic", "svc", timed));
-    desk.clock.advance(1);
-    expectCode(() => ledger.debit("lic", "svc", timed), "LICENSE_RUN_TIME_EXHAUSTED");
-  });
+  test(
+    "used-up run time refuses the next run, and counts what is still in flight",
+    attack("overlaps runs to save run time", "1000 ms licensed"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      const timed = { ...limits, runTimeMs: 1000 };
+      ledger.debit("lic", "svc", timed);
+      desk.clock.advance(999);
+      ledger.settle(ledger.debit("lic", "svc", timed));
+      desk.clock.advance(1);
+      expectCode(() => ledger.debit("lic", "svc", timed), "LICENSE_RUN_TIME_EXHAUSTED");
+    },
+  );
 
-  test("settling twice counts once", () => {
+  test("settling twice counts once", attack("settles a run twice", "to get time back"), () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
     const ticket = ledger.debit("lic", "svc", limits);
@@ -104,6 +121,7 @@ describe("charging runs", () => {
     expect(ledger.settle(ticket)).toBe(7);
     ledger.cancel(ticket);
     expect(ledger.totals("lic", "svc")).toEqual({ runs: 1, runTimeMs: 7, inFlight: 0 });
+    observed("counted once");
   });
 });
 
@@ -209,41 +227,53 @@ describe("leases", () => {
 });
 
 describe("the clock", () => {
-  test("a clock more than a day behind what was seen is refused, less is tolerated", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    desk.clock.wall -= DAY_MS;
-    ledger.verifyClock();
-    for (const wall of [desk.clock.wall - 1, Number.NaN]) {
-      desk.clock.wall = wall;
-      expectCode(() => ledger.verifyClock(), "CLOCK_SET_BACK");
-    }
-  });
-
-  test("what was seen is remembered over a restart of the machine", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    const seen = desk.clock.wall;
-    ledger.close();
-    desk.clock.reboot(-2 * DAY_MS);
-    const again = desk.open();
-    expect(again.highWaterMs).toBe(seen);
-    expect(again.nowMs).toBe(seen);
-    expectCode(() => again.verifyClock(), "CLOCK_SET_BACK");
-  });
-
-  test("setting the clock back every night does not stop time while the machine is up", () => {
-    const desk = useLedgerDesk();
-    const began = desk.clock.wall;
-    for (let night = 0; night < 3; night++) {
+  test(
+    "a clock more than a day behind what was seen is refused, less is tolerated",
+    attack("sets the clock back far", "more than a day"),
+    () => {
+      const desk = useLedgerDesk();
       const ledger = desk.open();
-      desk.clock.advance(20 * HOUR_MS);
-      desk.clock.wall = began;
-      expect(ledger.nowMs).toBe(began + (night + 1) * 20 * HOUR_MS);
+      desk.clock.wall -= DAY_MS;
+      ledger.verifyClock();
+      for (const wall of [desk.clock.wall - 1, Number.NaN]) {
+        desk.clock.wall = wall;
+        expectCode(() => ledger.verifyClock(), "CLOCK_SET_BACK");
+      }
+    },
+  );
+
+  test(
+    "what was seen is remembered over a restart of the machine",
+    attack("restarts the machine to forget the time", "set back over a restart"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      const seen = desk.clock.wall;
       ledger.close();
-    }
-    expectCode(() => desk.open().verifyClock(), "CLOCK_SET_BACK");
-  });
+      desk.clock.reboot(-2 * DAY_MS);
+      const again = desk.open();
+      expect(again.highWaterMs).toBe(seen);
+      expect(again.nowMs).toBe(seen);
+      expectCode(() => again.verifyClock(), "CLOCK_SET_BACK");
+    },
+  );
+
+  test(
+    "setting the clock back every night does not stop time while the machine is up",
+    attack("sets the clock back every night", "by hours"),
+    () => {
+      const desk = useLedgerDesk();
+      const began = desk.clock.wall;
+      for (let night = 0; night < 3; night++) {
+        const ledger = desk.open();
+        desk.clock.advance(20 * HOUR_MS);
+        desk.clock.wall = began;
+        expect(ledger.nowMs).toBe(began + (night + 1) * 20 * HOUR_MS);
+        ledger.close();
+      }
+      expectCode(() => desk.open().verifyClock(), "CLOCK_SET_BACK");
+    },
+  );
 
   test("a jump of the wall clock is written down once", () => {
     const desk = useLedgerDesk();
@@ -256,70 +286,88 @@ describe("the clock", () => {
     expect(readRecords(desk.journal).filter(({ k }) => k === "clock")).toMatchObject([{ d: -HOUR_MS }]);
   });
 
-  test("a mistyped year that is corrected does not lock the host out", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    desk.clock.wall += 3650 * DAY_MS;
-    ledger.settle(ledger.debit("lic", "svc", limits));
-    desk.clock.advance(HOUR_MS);
-    desk.clock.wall -= 3650 * DAY_MS;
-    ledger.verifyClock();
-    ledger.close();
-    desk.open().verifyClock();
-  });
-
-  test("a leap ahead that lasts a day, or a restart of the machine, is believed", () => {
-    for (const outlast of ["a day", "a restart"]) {
+  test(
+    "a mistyped year that is corrected does not lock the host out",
+    attack("sets the clock to next year and back", "a poisoned high-water mark"),
+    () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
-      desk.clock.wall += 30 * DAY_MS;
-      ledger.admit("lic", 1);
-      if (outlast === "a day") desk.clock.advance(DAY_MS);
+      desk.clock.wall += 3650 * DAY_MS;
+      ledger.settle(ledger.debit("lic", "svc", limits));
+      desk.clock.advance(HOUR_MS);
+      desk.clock.wall -= 3650 * DAY_MS;
+      ledger.verifyClock();
       ledger.close();
-      if (outlast === "a restart") desk.clock.reboot(1000);
-      const again = desk.open();
-      expect(again.highWaterMs).toBe(desk.clock.wall);
-      desk.clock.wall -= 2 * DAY_MS;
-      expectCode(() => again.verifyClock(), "CLOCK_SET_BACK");
-    }
-  });
+      desk.open().verifyClock();
+      observed("nobody is locked out");
+    },
+  );
+
+  test(
+    "a leap ahead that lasts a day, or a restart of the machine, is believed",
+    attack("sets the clock ahead to begin again", "30 days, for a day or over a restart, and back"),
+    () => {
+      for (const outlast of ["a day", "a restart"]) {
+        const desk = useLedgerDesk();
+        const ledger = desk.open();
+        desk.clock.wall += 30 * DAY_MS;
+        ledger.admit("lic", 1);
+        if (outlast === "a day") desk.clock.advance(DAY_MS);
+        ledger.close();
+        if (outlast === "a restart") desk.clock.reboot(1000);
+        const again = desk.open();
+        expect(again.highWaterMs).toBe(desk.clock.wall);
+        desk.clock.wall -= 2 * DAY_MS;
+        expectCode(() => again.verifyClock(), "CLOCK_SET_BACK");
+      }
+    },
+  );
 });
 
 describe("licenses", () => {
-  test("an older license is refused after a newer one was used, also after a restart", () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open();
-    ledger.admit("lic", 3);
-    ledger.admit("lic", 3);
-    ledger.admit("other", 1);
-    expectCode(() => ledger.admit("lic", 2), "LICENSE_SUPERSEDED");
-    ledger.close();
-    const again = desk.open();
-    expectCode(() => again.admit("lic", 2), "LICENSE_SUPERSEDED");
-    expect([again.highestSequence("lic"), again.highestSequence("unknown")]).toEqual([3, 0]);
-  });
+  test(
+    "an older license is refused after a newer one was used, also after a restart",
+    attack("uses an older license", "after a newer one"),
+    () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open();
+      ledger.admit("lic", 3);
+      ledger.admit("lic", 3);
+      ledger.admit("other", 1);
+      expectCode(() => ledger.admit("lic", 2), "LICENSE_SUPERSEDED");
+      ledger.close();
+      const again = desk.open();
+      expectCode(() => again.admit("lic", 2), "LICENSE_SUPERSEDED");
+      expect([again.highestSequence("lic"), again.highestSequence("unknown")]).toEqual([3, 0]);
+    },
+  );
 
-  test("a license that was given back stays given back, and revocation lists only grow", async () => {
-    const desk = useLedgerDesk();
-    const ledger = desk.open({ segmentBytes: 1000 });
-    const [rootKeyId, signerKeyId] = ["a".repeat(64), "b".repeat(64)];
-    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 2 }]);
-    ledger.deactivate("lic");
-    const { sequence } = ledger.head("lic");
-    ledger.deactivate("lic");
-    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 1 }]);
-    expect(ledger.head("lic").sequence).toBe(sequence);
-    ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 3 }]);
-    // Beyond a change of segments, whose first record must say it again.
-    for (let run = 0; run < 50; run++) {
-      ledger.settle(ledger.debit("other", "svc", noLimits));
-      ledger.beat();
-      desk.clock.advance(2000);
-    }
-    await ledger.archiving;
-    ledger.close();
-    const again = readLedger(desk.place);
-    expect([again.isDeactivated("lic"), again.isDeactivated("other")]).toEqual([true, false]);
-    expect(again.revocationNumbers).toEqual([{ rootKeyId, signerKeyId, number: 3 }]);
-  });
+  test(
+    "a license that was given back stays given back, and revocation lists only grow",
+    attack("uses a license that was given back", "after many records, and a restart"),
+    async () => {
+      const desk = useLedgerDesk();
+      const ledger = desk.open({ segmentBytes: 1000 });
+      const [rootKeyId, signerKeyId] = ["a".repeat(64), "b".repeat(64)];
+      ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 2 }]);
+      ledger.deactivate("lic");
+      const { sequence } = ledger.head("lic");
+      ledger.deactivate("lic");
+      ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 1 }]);
+      expect(ledger.head("lic").sequence).toBe(sequence);
+      ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 3 }]);
+      // Beyond a change of segments, whose first record must say it again.
+      for (let run = 0; run < 50; run++) {
+        ledger.settle(ledger.debit("other", "svc", noLimits));
+        ledger.beat();
+        desk.clock.advance(2000);
+      }
+      await ledger.archiving;
+      ledger.close();
+      const again = readLedger(desk.place);
+      expect([again.isDeactivated("lic"), again.isDeactivated("other")]).toEqual([true, false]);
+      observed("stays given back");
+      expect(again.revocationNumbers).toEqual([{ rootKeyId, signerKeyId, number: 3 }]);
+    },
+  );
 });

@@ -2,8 +2,11 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import type { License } from "./schema.ts";
 import { readConfFile, readLicenseFile, verifyProduct, verifySequence, verifyTime } from "./verify.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const refusal = (code: string) => expect.objectContaining({ code });
 const license = {
@@ -34,7 +37,7 @@ describe("time", () => {
     ["2026-02-28T23:59:59.999Z", "LICENSE_NOT_YET_VALID"],
     ["2026-02-27T00:00:00.000Z", "CLOCK_SET_BACK"],
     ["1970-01-01T00:00:00.000Z", "CLOCK_SET_BACK"],
-  ])("%s is %s", (now, code) => {
+  ])("%s is %s", attack.each("sets the clock to when the license holds"), (now, code) => {
     expect(() => verifyTime(license, new Date(now))).toThrow(refusal(code));
   });
 

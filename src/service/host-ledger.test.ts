@@ -2,10 +2,13 @@ import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { type DataDirectory, dataDirectory } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
 import { bindLedger, createHostKey, openHostKey } from "../license/index.ts";
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 interface Host {
   readonly data: DataDirectory;
@@ -72,36 +75,48 @@ test("reading where none was begun gives an empty ledger and makes nothing", asy
 });
 
 describe("a host that had a ledger gets no fresh one", () => {
-  test.each([true, false])("when the ledger is deleted, its outer anchor too: %s", async (anchor) => {
-    const host = await useHost();
-    await begin(host);
-    deleteLedger(host, { anchor });
-    expect(await codeOf(open(host))).toBe("LEDGER_MISSING");
-    expect(await codeOf(read(host))).toBe("LEDGER_MISSING");
-  });
+  test.each([true, false])(
+    "when the ledger is deleted, its outer anchor too: %s",
+    attack.each("deletes the ledger"),
+    async (anchor) => {
+      const host = await useHost();
+      await begin(host);
+      deleteLedger(host, { anchor });
+      expect(await codeOf(open(host))).toBe("LEDGER_MISSING");
+      expect(await codeOf(read(host))).toBe("LEDGER_MISSING");
+    },
+  );
 
-  test("when the ledger is another one that the same key began", async () => {
-    const host = await useHost();
-    copyFileSync(host.keyFile, `${host.keyFile}.unmarked`);
-    await begin(host);
-    copyFileSync(host.keyFile, `${host.keyFile}.marked`);
-    deleteLedger(host, { anchor: true });
-    copyFileSync(`${host.keyFile}.unmarked`, host.keyFile);
-    await begin(host);
-    copyFileSync(`${host.keyFile}.marked`, host.keyFile);
-    expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
-    expect(await codeOf(read(host))).toBe("LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when the ledger is another one that the same key began",
+    attack("exchanges it for another of the same key", "a second ledger"),
+    async () => {
+      const host = await useHost();
+      copyFileSync(host.keyFile, `${host.keyFile}.unmarked`);
+      await begin(host);
+      copyFileSync(host.keyFile, `${host.keyFile}.marked`);
+      deleteLedger(host, { anchor: true });
+      copyFileSync(`${host.keyFile}.unmarked`, host.keyFile);
+      await begin(host);
+      copyFileSync(`${host.keyFile}.marked`, host.keyFile);
+      expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
+      expect(await codeOf(read(host))).toBe("LEDGER_ROLLED_BACK");
+    },
+  );
 
-  test("when an older copy is put back with only one of its anchors", async () => {
-    const host = await useHost();
-    await begin(host);
-    cpSync(host.data.ledgerDir, `${host.data.ledgerDir}.old`, { recursive: true });
-    await begin(host);
-    deleteLedger(host, { anchor: false });
-    cpSync(`${host.data.ledgerDir}.old`, host.data.ledgerDir, { recursive: true });
-    expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
-  });
+  test(
+    "when an older copy is put back with only one of its anchors",
+    attack("puts an older copy back", "with one of its two anchors"),
+    async () => {
+      const host = await useHost();
+      await begin(host);
+      cpSync(host.data.ledgerDir, `${host.data.ledgerDir}.old`, { recursive: true });
+      await begin(host);
+      deleteLedger(host, { anchor: false });
+      cpSync(`${host.data.ledgerDir}.old`, host.data.ledgerDir, { recursive: true });
+      expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
+    },
+  );
 });
 
 test("a ledger whose marker a power cut kept from being written is adopted, not begun anew", async () => {
@@ -121,10 +136,14 @@ test("a second server finds the ledger busy, and reading it still works", async 
   expect((await read(host)).id).toBe(ledger.id);
 });
 
-test("a key that belongs to a ledger is never given to another", async () => {
-  const host = await useHost();
-  await begin(host);
-  const before = readFileSync(host.keyFile);
-  expect(await codeOf(bindLedger(host.data.hostDir, "00".repeat(16)))).toBe("HOST_KEY_INVALID");
-  expect(readFileSync(host.keyFile)).toEqual(before);
-});
+test(
+  "a key that belongs to a ledger is never given to another",
+  attack("gives the host's key to another ledger", "bindLedger() again"),
+  async () => {
+    const host = await useHost();
+    await begin(host);
+    const before = readFileSync(host.keyFile);
+    expect(await codeOf(bindLedger(host.data.hostDir, "00".repeat(16)))).toBe("HOST_KEY_INVALID");
+    expect(readFileSync(host.keyFile)).toEqual(before);
+  },
+);
