@@ -2,11 +2,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { compileCrooked, compilePart, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary, ocrModel } from "../../test/helpers/native.ts";
 import { identityJob, job, useService } from "../../test/helpers/runner.ts";
 import { SealedFiles } from "../plugin/index.ts";
 import { describeService, ServiceRunner } from "./index.ts";
+
+const attack = attacksOn("the gateway by a plugin");
 
 /** Everything a service host may find in its environment. */
 const allowed = ["HOME", "LANG", "OMP_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "PATH", "TMPDIR", "UV_THREADPOOL_SIZE"];
@@ -16,49 +19,59 @@ function environmentOf(pid: number): Record<string, string> {
   return Object.fromEntries(entries.map((entry) => [entry.split("=")[0]!, entry.slice(entry.indexOf("=") + 1)]));
 }
 
-test("a service host sees the allow-list and nothing of the gateway's environment", async () => {
-  vi.stubEnv("LD_PRELOAD", "/nonexistent/evil.so");
-  vi.stubEnv("LD_LIBRARY_PATH", "/nonexistent");
-  vi.stubEnv("LD_AUDIT", "/nonexistent/audit.so");
-  vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=3");
-  vi.stubEnv("NODE_OPTIONS", "--require=/nonexistent/evil.js");
-  vi.stubEnv("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem");
-  vi.stubEnv("ORT_DISABLE_TELEMETRY", "0");
-  vi.stubEnv("OMP_NUM_THREADS", "64");
-  vi.stubEnv("VENDOR_PASSPHRASE", "a secret of this test");
-  vi.stubEnv("CI", "true");
-  onTestFinished(() => {
-    vi.unstubAllEnvs();
-  });
-  const { runner, home } = await useService(nativeLibrary("identity"), {});
-  const environment = environmentOf(runner.pid!);
-  expect(Object.keys(environment).sort()).toEqual(allowed);
-  expect(environment).toMatchObject({ HOME: home, TMPDIR: home, ORT_DISABLE_TELEMETRY: "1", OMP_NUM_THREADS: "1" });
-  expect(JSON.stringify(environment)).not.toMatch(/nonexistent|secret/);
-  const bytes = new Uint8Array([1, 2]);
-  expect((await runner.submit(identityJob(bytes))).outputs[0]!.data).toEqual(bytes);
-});
+test(
+  "a service host sees the allow-list and nothing of the gateway's environment",
+  attack("reads secrets of the environment", "/proc/PID/environ of a service host"),
+  async () => {
+    vi.stubEnv("LD_PRELOAD", "/nonexistent/evil.so");
+    vi.stubEnv("LD_LIBRARY_PATH", "/nonexistent");
+    vi.stubEnv("LD_AUDIT", "/nonexistent/audit.so");
+    vi.stubEnv("GLIBC_TUNABLES", "glibc.malloc.check=3");
+    vi.stubEnv("NODE_OPTIONS", "--require=/nonexistent/evil.js");
+    vi.stubEnv("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem");
+    vi.stubEnv("ORT_DISABLE_TELEMETRY", "0");
+    vi.stubEnv("OMP_NUM_THREADS", "64");
+    vi.stubEnv("VENDOR_PASSPHRASE", "a secret of this test");
+    vi.stubEnv("CI", "true");
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const { runner, home } = await useService(nativeLibrary("identity"), {});
+    const environment = environmentOf(runner.pid!);
+    expect(Object.keys(environment).sort()).toEqual(allowed);
+    expect(environment).toMatchObject({ HOME: home, TMPDIR: home, ORT_DISABLE_TELEMETRY: "1", OMP_NUM_THREADS: "1" });
+    expect(JSON.stringify(environment)).not.toMatch(/nonexistent|secret/);
+    const bytes = new Uint8Array([1, 2]);
+    expect((await runner.submit(identityJob(bytes))).outputs[0]!.data).toEqual(bytes);
+    observed(`${allowed.length} variables are there, none of the gateway's own`);
+  },
+);
 
-test("a dependency comes from the bundle though the gateway's LD_LIBRARY_PATH has another first", async () => {
-  const directory = useDirectory();
-  const evil = useDirectory();
-  const part = compilePart(join(directory, "libpart.so.1"), "signed");
-  compilePart(join(evil, "libpart.so.1"), "evil");
-  const plugin = compileCrooked(join(directory, "plugin.so"), { part });
-  vi.stubEnv("LD_LIBRARY_PATH", evil);
-  onTestFinished(() => {
-    vi.unstubAllEnvs();
-  });
-  const library = { name: "plugin.so", role: "library", path: plugin } as const;
-  const dependency = { name: "libpart.so.1", role: "dependency", path: part } as const;
-  const facts = await describeService({ files: [dependency, library], config: {} });
-  expect(facts.plugin.vendor).toBe("signed");
-  // Without it in the bundle the plugin does not start, instead of starting with the other one.
-  await expect(describeService({ files: [library], config: {} })).rejects.toMatchObject({
-    code: "SERVICE_START_FAILED",
-    message: expect.stringContaining("libpart.so.1"),
-  });
-});
+test(
+  "a dependency comes from the bundle though the gateway's LD_LIBRARY_PATH has another first",
+  attack("has a dependency taken from elsewhere", "the gateway's LD_LIBRARY_PATH"),
+  async () => {
+    const directory = useDirectory();
+    const evil = useDirectory();
+    const part = compilePart(join(directory, "libpart.so.1"), "signed");
+    compilePart(join(evil, "libpart.so.1"), "evil");
+    const plugin = compileCrooked(join(directory, "plugin.so"), { part });
+    vi.stubEnv("LD_LIBRARY_PATH", evil);
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const library = { name: "plugin.so", role: "library", path: plugin } as const;
+    const dependency = { name: "libpart.so.1", role: "dependency", path: part } as const;
+    const facts = await describeService({ files: [dependency, library], config: {} });
+    expect(facts.plugin.vendor).toBe("signed");
+    observed(`the ${facts.plugin.vendor} one is loaded`);
+    // Without it in the bundle the plugin does not start, instead of starting with the other one.
+    await expect(describeService({ files: [library], config: {} })).rejects.toMatchObject({
+      code: "SERVICE_START_FAILED",
+      message: expect.stringContaining("libpart.so.1"),
+    });
+  },
+);
 
 test("ONNX Runtime leaves no file in its HOME after real work, nor when its process ends", async () => {
   const home = mkdtempSync(join(tmpdir(), "signet-test-home-"));

@@ -1,9 +1,12 @@
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { compileNvml, nvmlDirectory, useDriver, useSystemRoot } from "../../test/helpers/nvml.ts";
 import { readHostMachine } from "../service/read-host-machine.ts";
 import { readGpus } from "./read-gpus.ts";
+
+const attack = attacksOn("the host's identity");
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -34,11 +37,16 @@ describe("a driver that works", () => {
     expect(gpus).toMatchObject([{ memoryBytes: null, mig: null }]);
   });
 
-  test("is asked without what the caller's environment would bring in", async () => {
-    vi.stubEnv("LD_LIBRARY_PATH", "/tmp");
-    vi.stubEnv("NODE_OPTIONS", "--no-such-option");
-    expect(await readGpus({ root: useDriver("PRELOADED") })).toMatchObject({ reason: null });
-  });
+  test(
+    "is asked without what the caller's environment would bring in",
+    attack("brings code into the process that asks it", "LD_LIBRARY_PATH, NODE_OPTIONS"),
+    async () => {
+      vi.stubEnv("LD_LIBRARY_PATH", "/tmp");
+      vi.stubEnv("NODE_OPTIONS", "--no-such-option");
+      expect(await readGpus({ root: useDriver("PRELOADED") })).toMatchObject({ reason: null });
+      observed("asked without them");
+    },
+  );
 });
 
 describe("a driver in trouble", () => {
@@ -93,23 +101,33 @@ describe("the library", () => {
     expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/cannot be used/) });
   });
 
-  test("is followed through links, and not loaded where others could have changed it", async () => {
-    const root = useSystemRoot();
-    const library = compileNvml(join(root, "opt", "libnvidia-ml.so.550"));
-    symlinkSync(library, join(root, nvmlDirectory, "libnvidia-ml.so.1"));
-    expect((await readGpus({ root })).gpus).toHaveLength(2);
-    chmodSync(library, 0o777);
-    expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/by other users/) });
-    chmodSync(library, 0o755);
-    chmodSync(dirname(library), 0o777);
-    expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/by other users/) });
-  });
+  test(
+    "is followed through links, and not loaded where others could have changed it",
+    attack("exchanges NVIDIA's library", "where other users can write"),
+    async () => {
+      const root = useSystemRoot();
+      const library = compileNvml(join(root, "opt", "libnvidia-ml.so.550"));
+      symlinkSync(library, join(root, nvmlDirectory, "libnvidia-ml.so.1"));
+      expect((await readGpus({ root })).gpus).toHaveLength(2);
+      chmodSync(library, 0o777);
+      expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/by other users/) });
+      chmodSync(library, 0o755);
+      chmodSync(dirname(library), 0o777);
+      expect(await readGpus({ root })).toMatchObject({ gpus: [], reason: expect.stringMatching(/by other users/) });
+      observed("not loaded, the reason is said");
+    },
+  );
 
-  test("is not looked for in LD_LIBRARY_PATH", async () => {
-    const elsewhere = dirname(compileNvml(join(useSystemRoot(), "lib", "libnvidia-ml.so.1")));
-    vi.stubEnv("LD_LIBRARY_PATH", elsewhere);
-    expect((await readGpus({ root: useSystemRoot() })).gpus).toEqual([]);
-  });
+  test(
+    "is not looked for in LD_LIBRARY_PATH",
+    attack("puts a false library of NVIDIA's first", "LD_LIBRARY_PATH"),
+    async () => {
+      const elsewhere = dirname(compileNvml(join(useSystemRoot(), "lib", "libnvidia-ml.so.1")));
+      vi.stubEnv("LD_LIBRARY_PATH", elsewhere);
+      expect((await readGpus({ root: useSystemRoot() })).gpus).toEqual([]);
+      observed("not loaded");
+    },
+  );
 });
 
 describe("the machine's GPUs", () => {

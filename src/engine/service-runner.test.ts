@@ -1,9 +1,12 @@
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
 import { faultyJob, faultyResult, identityJob, job, useService } from "../../test/helpers/runner.ts";
 import { type Job, type ServiceEvent, ServiceRunner } from "./index.ts";
+
+const attack = attacksOn("the gateway by a plugin");
 
 const faulty = nativeLibrary("faulty");
 const identity = nativeLibrary("identity");
@@ -41,38 +44,53 @@ describe("what a plugin does to its process", () => {
     ["say-nested", 1, "SERVICE_PROTOCOL"],
     ["say-endless", 100, "SERVICE_PROTOCOL"],
     ["say-odd", 1, "SERVICE_PROTOCOL"],
-  ])("%s(%i) fails that job with %s, and the next one succeeds", async (mode, amount, code) => {
-    const { runner } = await useService(faulty, {});
-    const neighbor = await useService(identity, {});
-    const bytes = new Uint8Array([1, 2, 3]);
+  ])(
+    "%s(%i) fails that job with %s, and the next one succeeds",
+    attack.each("misbehaves in its own process"),
+    async (mode, amount, code) => {
+      const { runner } = await useService(faulty, {});
+      const neighbor = await useService(identity, {});
+      const bytes = new Uint8Array([1, 2, 3]);
 
-    const failing = runner.submit(faultyJob(mode, amount));
-    const other = neighbor.runner.submit(identityJob(bytes));
-    await expect(failing).rejects.toMatchObject({ code });
-    expect((await other).outputs[0]!.data).toEqual(bytes);
+      const failing = runner.submit(faultyJob(mode, amount));
+      const other = neighbor.runner.submit(identityJob(bytes));
+      await expect(failing).rejects.toMatchObject({ code });
+      expect((await other).outputs[0]!.data).toEqual(bytes);
 
-    const next = await runner.submit(faultyJob("ok", 7));
-    expect(faultyResult(next.outputs)).toBe(7);
-    expect(neighbor.events.filter((event) => event.type === "ended")).toEqual([]);
-  });
+      const next = await runner.submit(faultyJob("ok", 7));
+      expect(faultyResult(next.outputs)).toBe(7);
+      expect(neighbor.events.filter((event) => event.type === "ended")).toEqual([]);
+      observed("its own job failed, the next one and another service's did not");
+    },
+  );
 
-  test("an endless loop is ended at the job's run limit, and the next job succeeds", async () => {
-    const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
-    const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200 }));
-    const next = runner.submit(faultyJob("ok", 5));
-    await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
-    expect(faultyResult((await next).outputs)).toBe(5);
-    expect(events.some((event) => event.type === "ended")).toBe(true);
-  });
+  test(
+    "an endless loop is ended at the job's run limit, and the next job succeeds",
+    attack("never returns", "an endless loop"),
+    async () => {
+      const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
+      const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200 }));
+      const next = runner.submit(faultyJob("ok", 5));
+      await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
+      expect(faultyResult((await next).outputs)).toBe(5);
+      expect(events.some((event) => event.type === "ended")).toBe(true);
+      observed("ended at its run limit, the next job succeeded");
+    },
+  );
 
-  test("growth beyond the memory limit ends the process, and the next job succeeds", async () => {
-    const { runner, events } = await useService(faulty, {}, { memoryLimitBytes: 400 * 2 ** 20 });
-    await runner.submit(faultyJob("leak", 500)).catch((error) => expect(error.code).toBe("SERVICE_OUT_OF_MEMORY"));
-    await expect
-      .poll(() => events.find((event) => event.type === "ended")?.error.code, { timeout: 30_000 })
-      .toBe("SERVICE_OUT_OF_MEMORY");
-    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
-  });
+  test(
+    "growth beyond the memory limit ends the process, and the next job succeeds",
+    attack("grows without end", "memory beyond its limit"),
+    async () => {
+      const { runner, events } = await useService(faulty, {}, { memoryLimitBytes: 400 * 2 ** 20 });
+      await runner.submit(faultyJob("leak", 500)).catch((error) => expect(error.code).toBe("SERVICE_OUT_OF_MEMORY"));
+      await expect
+        .poll(() => events.find((event) => event.type === "ended")?.error.code, { timeout: 30_000 })
+        .toBe("SERVICE_OUT_OF_MEMORY");
+      expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+      observed("its process was ended, the next job succeeded");
+    },
+  );
 
   test("an error it reports in words fails the job and leaves the process alone", async () => {
     const { runner, events } = await useService(faulty, {});
@@ -81,12 +99,17 @@ describe("what a plugin does to its process", () => {
     expect(events.filter((event) => event.type === "ended")).toEqual([]);
   });
 
-  test("it cannot take away the memory that the gateway shares with it", async () => {
-    const { runner, events } = await useService(faulty, {});
-    await expect(runner.submit(faultyJob("shrink"))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
-    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
-    expect(events.filter((event) => event.type === "ended")).toEqual([]);
-  });
+  test(
+    "it cannot take away the memory that the gateway shares with it",
+    attack("takes the shared memory away", "ftruncate()"),
+    async () => {
+      const { runner, events } = await useService(faulty, {});
+      await expect(runner.submit(faultyJob("shrink"))).rejects.toMatchObject({ code: "PLUGIN_FAILED" });
+      expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+      expect(events.filter((event) => event.type === "ended")).toEqual([]);
+      observed("the kernel refused it, the next job succeeded");
+    },
+  );
 
   test("jobs in the same process when it crashes fail too, those that wait do not", async () => {
     const { runner } = await useService(faulty, {}, { concurrency: 2 });
@@ -110,6 +133,7 @@ describe("what a plugin does to its process", () => {
 describe("starting", () => {
   test.each(["fail", "segv", "exit", "loop"])(
     "a plugin whose create does %s is reported, not hung on",
+    attack.each("misbehaves while it starts"),
     async (create) => {
       const started = useService(faulty, { create }, { startTimeoutMs: 3_000 });
       await expect(started).rejects.toMatchObject({ code: "SERVICE_START_FAILED" });
@@ -122,10 +146,14 @@ describe("starting", () => {
     expect(events.filter((event) => event.type === "ended")).toEqual([]);
   });
 
-  test("a plugin whose tensors differ from the licensed ones is refused", async () => {
-    const started = useService(identity, {}, { inputs: [{ name: "input", datatype: "FP32", shape: [-1] }] });
-    await expect(started).rejects.toMatchObject({ code: "PLUGIN_INCOMPATIBLE" });
-  });
+  test(
+    "a plugin whose tensors differ from the licensed ones is refused",
+    attack("has other tensors than were licensed", "FP32 instead of UINT8"),
+    async () => {
+      const started = useService(identity, {}, { inputs: [{ name: "input", datatype: "FP32", shape: [-1] }] });
+      await expect(started).rejects.toMatchObject({ code: "PLUGIN_INCOMPATIBLE" });
+    },
+  );
 });
 
 describe("waiting and stopping", () => {
@@ -188,21 +216,30 @@ describe("waiting and stopping", () => {
     expect(events.filter((event) => event.type === "ended")).toEqual([]);
   });
 
-  test("a deadline answers the caller, and a plugin that ignores it loses its process", async () => {
-    const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
-    const late = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 200 }));
-    await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
-    expect(faultyResult((await runner.submit(faultyJob("ok", 6))).outputs)).toBe(6);
-    expect(events.filter((event) => event.type === "ended")).toHaveLength(1);
-  });
+  test(
+    "a deadline answers the caller, and a plugin that ignores it loses its process",
+    attack("ignores a deadline", "an endless loop"),
+    async () => {
+      const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
+      const late = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 200 }));
+      await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+      expect(faultyResult((await runner.submit(faultyJob("ok", 6))).outputs)).toBe(6);
+      expect(events.filter((event) => event.type === "ended")).toHaveLength(1);
+    },
+  );
 
-  test("one caller's stuck job never ends another caller's running job", async () => {
-    const { runner } = await useService(faulty, {}, { concurrency: 2, cancelGraceMs: 50 });
-    const patient = await begun((job) => runner.submit(job), faultyJob("sleep", 1_000));
-    const stuck = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 50 }));
-    await expect(stuck).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
-    await expect(patient.end).resolves.toBeDefined();
-  });
+  test(
+    "one caller's stuck job never ends another caller's running job",
+    attack("ends another caller's job by a stuck one", "two jobs in one process"),
+    async () => {
+      const { runner } = await useService(faulty, {}, { concurrency: 2, cancelGraceMs: 50 });
+      const patient = await begun((job) => runner.submit(job), faultyJob("sleep", 1_000));
+      const stuck = runner.submit(faultyJob("loop", 1, { deadlineMs: performance.now() + 50 }));
+      await expect(stuck).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+      await expect(patient.end).resolves.toBeDefined();
+      observed("the other caller was answered");
+    },
+  );
 
   test("a job cancelled while it waits never begins", async () => {
     const { runner } = await useService(faulty, {});

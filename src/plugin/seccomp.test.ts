@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { type Architecture, type Filter, seccompProgram } from "./seccomp.ts";
+
+const attack = attacksOn("the rest of the machine by a plugin");
 
 /** What a filter answers to a call: the meaning of seccomp_data and of classic BPF, as the kernel reads them. */
 function answer(program: Buffer, call: { audit: number; number: number; args?: readonly bigint[] }): string {
@@ -74,14 +77,18 @@ describe.each(["x64", "arm64"] as const)("the filter of %s", (architecture: Arch
     expect(ask("clone3")).toBe("ENOSYS");
   });
 
-  test("lets a process signal and limit itself and nobody else, whatever stands in the upper bits", () => {
-    expect(ask("kill", [BigInt(pid)])).toBe("allow");
-    expect(ask("kill", [BigInt(pid) | (1n << 32n)])).toBe("allow");
-    for (const other of [0n, 1n, 0xffff_ffffn, BigInt(pid) + 1n]) expect(ask("kill", [other])).toBe("EPERM");
-    expect(ask("prlimit64", [0n])).toBe("allow");
-    expect(ask("prlimit64", [BigInt(pid)])).toBe("allow");
-    expect(ask("prlimit64", [1n])).toBe("EPERM");
-  });
+  test(
+    "lets a process signal and limit itself and nobody else, whatever stands in the upper bits",
+    attack("hides a process number in the upper bits", "kill(pid | 1 << 32)"),
+    () => {
+      expect(ask("kill", [BigInt(pid)])).toBe("allow");
+      expect(ask("kill", [BigInt(pid) | (1n << 32n)])).toBe("allow");
+      for (const other of [0n, 1n, 0xffff_ffffn, BigInt(pid) + 1n]) expect(ask("kill", [other])).toBe("EPERM");
+      expect(ask("prlimit64", [0n])).toBe("allow");
+      expect(ask("prlimit64", [BigInt(pid)])).toBe("allow");
+      expect(ask("prlimit64", [1n])).toBe("EPERM");
+    },
+  );
 
   test("refuses two requests to a terminal and allows the others", () => {
     expect(ask("ioctl", [0n, 0x5412n])).toBe("EPERM");
@@ -89,10 +96,15 @@ describe.each(["x64", "arm64"] as const)("the filter of %s", (architecture: Arch
     expect(ask("ioctl", [0n, 0x5401n])).toBe("allow");
   });
 
-  test("ends a process that calls by another architecture's numbers", () => {
-    const number = numbers.read;
-    expect(answer(seccompProgram(architecture, "all", pid), { audit: 0x4000_0003, number })).toBe("kill");
-  });
+  test(
+    "ends a process that calls by another architecture's numbers",
+    attack("calls by another architecture's numbers", "seccomp_data.arch"),
+    () => {
+      const number = numbers.read;
+      expect(answer(seccompProgram(architecture, "all", pid), { audit: 0x4000_0003, number })).toBe("kill");
+      observed("its process is ended");
+    },
+  );
 
   test("at a start refuses io_uring alone", () => {
     expect(ask("socket", [], "io_uring")).toBe("allow");

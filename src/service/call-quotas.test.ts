@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import type { Identity } from "./access.ts";
 import { type CallLimits, CallQuotas, noLimits } from "./call-quotas.ts";
+
+const attack = attacksOn("the server's time and memory");
 
 function useQuotas() {
   const clock = { nowMs: 1000 };
@@ -22,18 +25,22 @@ test("an identity without limits is always admitted", () => {
   expect(new Set(codes)).toEqual(new Set(["admitted"]));
 });
 
-test("after a pause a second's calls are admitted at once, then as many as the rate gives", () => {
-  const { clock, quotas, codeFor } = useQuotas();
-  const limited = identity({ callsPerSecond: 5 });
-  expect(Array.from({ length: 6 }, () => codeFor(limited))).toEqual([...Array(5).fill("admitted"), "RATE_LIMITED"]);
-  expect(quotas.admit(limited)).toMatchObject({ isAdmitted: false, retryAfterMs: 200 });
-  clock.nowMs += 199;
-  expect(codeFor(limited)).toBe("RATE_LIMITED");
-  clock.nowMs += 1;
-  expect(codeFor(limited)).toBe("admitted");
-  clock.nowMs += 3_600_000;
-  expect(Array.from({ length: 6 }, () => codeFor(limited)).filter((code) => code === "admitted")).toHaveLength(5);
-});
+test(
+  "after a pause a second's calls are admitted at once, then as many as the rate gives",
+  attack("calls faster than it may", "callsPerSecond: 5"),
+  () => {
+    const { clock, quotas, codeFor } = useQuotas();
+    const limited = identity({ callsPerSecond: 5 });
+    expect(Array.from({ length: 6 }, () => codeFor(limited))).toEqual([...Array(5).fill("admitted"), "RATE_LIMITED"]);
+    expect(quotas.admit(limited)).toMatchObject({ isAdmitted: false, retryAfterMs: 200 });
+    clock.nowMs += 199;
+    expect(codeFor(limited)).toBe("RATE_LIMITED");
+    clock.nowMs += 1;
+    expect(codeFor(limited)).toBe("admitted");
+    clock.nowMs += 3_600_000;
+    expect(Array.from({ length: 6 }, () => codeFor(limited)).filter((code) => code === "admitted")).toHaveLength(5);
+  },
+);
 
 test("a rate below one in a second admits one, and tells how long the next has to wait", () => {
   const { clock, quotas, codeFor } = useQuotas();
@@ -50,17 +57,21 @@ test("a burst of its own is kept", () => {
   expect(Array.from({ length: 4 }, () => codeFor(bursty))).toEqual([...Array(3).fill("admitted"), "RATE_LIMITED"]);
 });
 
-test("a place among running calls is free again when one ended, and only once", () => {
-  const { quotas, codeFor } = useQuotas();
-  const limited = identity({ concurrent: 1 });
-  const first = quotas.admit(limited);
-  expect(codeFor(limited)).toBe("TOO_MANY_CALLS");
-  if (first.isAdmitted) {
-    first.release();
-    first.release();
-  }
-  expect([codeFor(limited), codeFor(limited)]).toEqual(["admitted", "TOO_MANY_CALLS"]);
-});
+test(
+  "a place among running calls is free again when one ended, and only once",
+  attack("has more calls than it may", "concurrent: 1, one release twice"),
+  () => {
+    const { quotas, codeFor } = useQuotas();
+    const limited = identity({ concurrent: 1 });
+    const first = quotas.admit(limited);
+    expect(codeFor(limited)).toBe("TOO_MANY_CALLS");
+    if (first.isAdmitted) {
+      first.release();
+      first.release();
+    }
+    expect([codeFor(limited), codeFor(limited)]).toEqual(["admitted", "TOO_MANY_CALLS"]);
+  },
+);
 
 test("a call that is refused for its concurrency takes nothing from the rate", () => {
   const { quotas, codeFor } = useQuotas();
