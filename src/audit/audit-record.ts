@@ -22,6 +22,7 @@ export const auditEvents = [
   "library.verified",
   "library.changed",
   // What an administrator did
+  "host.requested",
   "access.added",
   "access.removed",
   "trust.added",

@@ -5,6 +5,7 @@ import { unwrapContentKey } from "./content-key.ts";
 import type { LicenseTime } from "./enforcement.ts";
 import type { FingerprintMatch } from "./fingerprint.ts";
 import type { HostKey } from "./host-key.ts";
+import { verifyClock } from "./ledger-state.ts";
 import type { Machine } from "./machine-fact.ts";
 import {
   type RevocationNumber,
@@ -57,8 +58,10 @@ export interface AuthorizationInput {
   highestSequence(licenseId: string): number;
   /** Whether this host has given a license back. The ledger knows. */
   isDeactivated(licenseId: string): boolean;
-  /** The later of the wall clock and the ledger's high-water mark. */
+  /** What the wall clock says. */
   readonly now: Date;
+  /** The latest time that this host has seen, ms since 1970; left out where nothing is known. The ledger knows. */
+  readonly highWaterMs?: number;
   readonly hostKey: HostKey;
   readonly machine: Machine;
 }
@@ -79,7 +82,9 @@ export async function authorizeLicense(input: AuthorizationInput): Promise<Autho
   verifyNotRevoked(license, issuer, input.revocationLists);
   verifySequence(license, input.highestSequence(license.licenseId));
   verifyNotDeactivated(license, input.isDeactivated(license.licenseId));
-  const time = verifyTime(license, input.now);
+  const { now, highWaterMs = 0 } = input;
+  verifyClock(now.getTime(), highWaterMs);
+  const time = verifyTime(license, new Date(Math.max(now.getTime(), highWaterMs)));
   verifyHostKey(license, input.hostKey);
   const fingerprint = await verifyFingerprint(license, input.machine);
   verifyConfDigests(license, input.confFile);

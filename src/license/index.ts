@@ -69,6 +69,7 @@ export { assembleEnvelope, isSignature, isSignedBy, signBytes, signEnvelope } fr
 export { formatJson } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
+  describeGrace,
   readConfFile,
   readLicenseFile,
   verifyConfDigests,

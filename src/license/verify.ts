@@ -120,23 +120,29 @@ export function verifyTime(license: License, now: Date): LicenseTime {
   if (nowMs < Date.parse(license.issuedAt) - CLOCK_TOLERANCE_MS) {
     throw new SignetError(
       "CLOCK_SET_BACK",
-      `the clock shows ${now.toISOString()}, the license was issued ${license.issuedAt}`,
+      `the clock says ${now.toISOString()}, but the license was issued ${license.issuedAt}`,
     );
   }
   if (nowMs < Date.parse(license.notBefore)) {
     throw new SignetError(
       "LICENSE_NOT_YET_VALID",
-      `license.lic: starts ${license.notBefore}, the clock shows ${now.toISOString()}`,
+      `license.lic: starts ${license.notBefore}, and it is ${now.toISOString()}`,
     );
   }
   const time = licenseTimeAt(nowMs, Date.parse(license.expires), license.graceDays);
   if (isOver(time, license.enforcement)) {
     throw new SignetError(
       "LICENSE_EXPIRED",
-      `license.lic: expired ${license.expires} with ${license.graceDays === 1 ? "1 day" : `${license.graceDays} days`} of grace, the clock shows ${now.toISOString()}`,
+      `license.lic: expired ${license.expires}${describeGrace(license)}, and it is ${now.toISOString()}`,
     );
   }
   return time;
+}
+
+/** For a sentence that says when a license expired; nothing where it had no grace. */
+export function describeGrace({ graceDays }: Pick<License, "graceDays">): string {
+  if (graceDays === 0) return "";
+  return graceDays === 1 ? " with 1 day of grace" : ` with ${graceDays} days of grace`;
 }
 
 export function verifyHostKey(license: License, hostKey: HostKey): void {

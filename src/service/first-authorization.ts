@@ -15,7 +15,6 @@ import {
   type ServiceConf,
   type SignedRevocationList,
   type TrustRoot,
-  verifyClock,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFilesAside } from "../plugin/index.ts";
 import { openOwnHostKey } from "./own-host-key.ts";
@@ -73,12 +72,12 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
     revocationNumbers: facts.revocationNumbers,
     highestSequence: (licenseId) => facts.highestSequence(licenseId),
     isDeactivated: (licenseId) => facts.isDeactivated(licenseId),
-    now: new Date(Math.max(Date.now(), facts.highWaterMs)),
+    now: new Date(),
+    highWaterMs: facts.highWaterMs,
     hostKey,
     machine,
   });
   if (ledger instanceof SignetError) throw ledger;
-  verifyClock(Date.now(), ledger.highWaterMs);
   const services = await verifyServices(data, authorized, sealedFiles);
   return { authorized, hostKey, ledger, revocationLists, services };
 }

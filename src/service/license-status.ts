@@ -115,13 +115,15 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   await attempt(() => verifySequence(license, ledger?.highestSequence(license.licenseId) ?? 0));
   await attempt(() => verifyNotDeactivated(license, ledger?.isDeactivated(license.licenseId) ?? false));
   const now = new Date(Math.max(Date.now(), ledger?.highWaterMs ?? 0));
-  const time = await attempt(() => verifyTime(license, now));
+  const time = await attempt(() => {
+    if (ledger) verifyClock(Date.now(), ledger.highWaterMs);
+    return verifyTime(license, now);
+  });
   await attempt(() => verifyHostKey(license, hostKey));
   const hostMatch =
     (await attempt(() => verifyFingerprint(license, machine))) ?? (await matchFingerprint(license.host, machine));
 
   await attempt(async () => verifyConfDigests(license, await readConfFile(join(data.licenseDir, "license.conf"))));
-  if (ledger) await attempt(() => verifyClock(Date.now(), ledger.highWaterMs));
   for (const { name, files } of license.services) {
     const directory = join(data.licenseDir, "files", name);
     for (const file of files) await attempt(() => compareFile(join(directory, file.name), file));
@@ -130,10 +132,13 @@ export async function readLicenseStatus(data: DataDirectory): Promise<LicenseSta
   const { licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement } = license;
   const usageOf = (service: string) => ledger?.totals(licenseId, service) ?? null;
   const services = license.services.map((service) => statusOf(license, service, ledger, now));
+  // By a clock that is wrong there is nothing to say of days.
+  const isClockWrong = problems.some(({ code }) => code === "CLOCK_SET_BACK");
+  const warnings = isClockWrong ? [] : warningsOf(license, now.getTime(), usageOf).map(({ message }) => message);
   return {
     ...{ licenseId, sequence, kind, vendor, customer, issuedAt, notBefore, expires, graceDays, enforcement },
     ...{ time, hostMatch, drift: describeDrift(hostMatch), problems, services },
-    warnings: warningsOf(license, now.getTime(), usageOf).map(({ message }) => message),
+    warnings,
     serving: readServingState(data),
   };
 }

@@ -1,5 +1,6 @@
 import { SignetError } from "../errors.ts";
 import {
+  describeGrace,
   type Enforcement,
   enforcedLimits,
   isOver,
@@ -70,7 +71,7 @@ export class SecondAuthorization {
       const expires = new Date(this.#expiresMs).toISOString();
       throw new SignetError(
         "LICENSE_EXPIRED",
-        `${name}: expired ${expires} with ${this.#graceDays} days of grace, which are over`,
+        `${name}: expired ${expires}${describeGrace({ graceDays: this.#graceDays })}`,
       );
     }
   }

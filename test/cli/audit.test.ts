@@ -62,7 +62,7 @@ describe("signet audit", () => {
     const { exit, out, err } = host.signet("audit", "verify");
     expect(exit).toBe(3);
     expect(err).toContain("AUDIT_TAMPERED");
-    expect(out).toContain("audit.jsonl line 2");
+    expect(out).toContain("audit.jsonl line 3");
     expect(host.signet("audit", "show").out).toContain("access.added (CHANGED)");
     // What happens afterwards is recorded all the same.
     expect(host.signet("access", "add", "--name", "second")).toMatchObject({ exit: 0 });
@@ -75,7 +75,20 @@ describe("signet audit", () => {
     expect(host.signet("audit", "verify").err).toContain("HOST_KEY_MISSING");
     expect(host.signet("access", "add", "--name", "early")).toMatchObject({ exit: 0 });
     host.signet("host", "request", "--out", join(host.directory, "host.req"));
+    expect(eventsOf(host).map(({ event }) => event)).toEqual(["audit.began", "host.requested"]);
+    rmSync(host.data.auditDir, { recursive: true });
+    rmSync(host.data.auditAnchorFile);
     expect(host.signet("audit", "verify")).toMatchObject({ exit: 3, err: expect.stringContaining("AUDIT_MISSING") });
+  });
+
+  test("is whole on a new host, also where a license is the first thing that it records", () => {
+    const host = useBareHost();
+    const [request, bundle] = [join(host.directory, "host.req"), join(host.directory, "bundle")];
+    expect(host.signet("trust", "add", desk.root)).toMatchObject({ exit: 0 });
+    expect(host.signet("host", "request", "--out", request)).toMatchObject({ exit: 0 });
+    expect(desk.issue(request, bundle)).toMatchObject({ exit: 0 });
+    expect(host.signet("license", "install", bundle)).toMatchObject({ exit: 0 });
+    expect(host.signet("audit", "verify")).toMatchObject({ exit: 0 });
   });
 
   test("that cannot be written keeps no command from its work, and is said", () => {

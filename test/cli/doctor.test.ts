@@ -249,7 +249,7 @@ describe("finds", () => {
     writeFileSync(host.data.accessFile, JSON.stringify(file));
     expect(examine(host).find("access/tokens")).toMatchObject({
       level: "note",
-      found: expect.stringMatching(/1 tokens, all expired/),
+      found: expect.stringMatching(/1 token, all expired/),
     });
   });
 

@@ -70,7 +70,7 @@ test("the words for people name the vendor, the days left and what is left of ea
     /ACME Vision[\s\S]*30 days, then 5 days of grace[\s\S]*identity {2}3 +1000 of 1000 +10 h +10 h +2 /,
   );
   const verified = host.signet("license", "verify").out.trimEnd().split("\n");
-  expect(verified.filter((line) => line.startsWith("✓")).length).toBe(22);
+  expect(verified.filter((line) => line.startsWith("✓")).length).toBe(23);
   expect(verified.at(0)).toContain(host.data.licenseDir);
   expect(verified.at(-1)).toMatch(/^good: /);
 });

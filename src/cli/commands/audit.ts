@@ -3,6 +3,7 @@ import type { AuditRecord } from "../../audit/index.ts";
 import { dataDirectory } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import { type DataFormat, printData, say } from "../output.ts";
+import { plural } from "../plural.ts";
 import { formatTable } from "../text-layout.ts";
 
 interface GlobalOptions extends DataFormat {
@@ -91,7 +92,7 @@ async function show(options: ShowOptions): Promise<void> {
       ]),
     ),
   );
-  if (faults.length > 0) say(`The log has ${faults.length} faults; \`signet audit verify\` lists them.`);
+  if (faults.length > 0) say(`The log has ${plural(faults.length, "fault")}; \`signet audit verify\` lists them.`);
 }
 
 async function verify(options: GlobalOptions): Promise<void> {
@@ -106,7 +107,10 @@ async function verify(options: GlobalOptions): Promise<void> {
   );
   const [worst] = faults;
   if (worst)
-    throw new SignetError("AUDIT_TAMPERED", `${worst.file}: ${faults.length} faults, the first: ${worst.what}`);
+    throw new SignetError(
+      "AUDIT_TAMPERED",
+      `${worst.file}: ${plural(faults.length, "fault")}, the first: ${worst.what}`,
+    );
   say("The log is whole.");
 }
 

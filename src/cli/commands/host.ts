@@ -6,6 +6,7 @@ import { fileError, SignetError } from "../../errors.ts";
 import type { Component, ComponentType, HostKey, LedgerHead, Machine } from "../../license/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { plural } from "../plural.ts";
+import { recordCommand } from "../record-command.ts";
 import { formatFields, formatTable, wrapText } from "../text-layout.ts";
 import { warnOtherOwner } from "../warn-other-owner.ts";
 
@@ -63,6 +64,8 @@ async function request(options: RequestOptions): Promise<void> {
   const text = await createHostRequest({ hostKey, machine, ledger });
   await createFile(options.out, text, 0o644);
   const { requestId, host } = parseHostRequest(Buffer.from(text));
+  // With it the audit log begins on a new host, before there is a ledger.
+  await recordCommand(data, { event: "host.requested", detail: { requestId, newKey: isNew } });
   const made = {
     file: options.out,
     requestId,

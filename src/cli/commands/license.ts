@@ -172,7 +172,7 @@ async function deactivate(options: GlobalOptions & { readonly out: string }): Pr
       ["license", `${licenseId}, given back`],
       ["receipt", options.out],
       ...Object.entries(totals).map(
-        ([name, { runs, runTimeMs }]) => [name, `${runs} runs, ${formatDuration(runTimeMs)}`] as const,
+        ([name, { runs, runTimeMs }]) => [name, `${plural(runs, "run")}, ${formatDuration(runTimeMs)}`] as const,
       ),
     ]),
   );

@@ -15,7 +15,7 @@ export async function examineAccess({ data, around }: Examination): Promise<Find
   );
   const expired = endings.filter((leftMs) => leftMs <= 0).length;
   const soon = endings.filter((leftMs) => leftMs > 0 && leftMs <= SOON_DAYS * DAY_MS).length;
-  const found = `${tokens.length} tokens`;
+  const found = tokens.length === 1 ? "1 token" : `${tokens.length} tokens`;
   if (tokens.length === expired) {
     const what = tokens.length === 0 ? "no tokens, so nobody can call" : `${found}, all expired, so nobody can call`;
     findings.note("tokens", what, "Make one with `signet access add --name NAME`.");

@@ -34,7 +34,7 @@ export async function examineLicense({ data }: Examination): Promise<LicenseExam
   if (status !== null) {
     // The first refusal hides the later ones; an operator wants to repair them all in one go.
     for (const { code, message } of status.problems) {
-      if (code !== refusal?.code) findings.error(`also ${code}`, new SignetError(code, message));
+      if (code !== refusal?.code) findings.problem(`also ${code}`, message, new SignetError(code, message).next);
     }
     reportTime(findings, status);
     for (const service of status.services) reportRuns(findings, service, status);
@@ -59,14 +59,15 @@ const RENEW_NEXT = "Send a fresh `signet host request` to your vendor to renew."
 function reportTime(findings: Findings, { time, expires, graceDays, enforcement }: LicenseStatus): void {
   if (time === null) return; // its code is among the problems
   const until = expires.slice(0, 10);
+  const inDays = time.daysLeft === 1 ? "1 day" : `${time.daysLeft} days`;
   if (time.phase === "expired" && enforcement === "advisory") {
     findings.note("time", `expired ${until}; goes on, as the license's enforcement is advisory`, RENEW_NEXT);
   } else if (time.phase !== "valid") {
     findings.problem("time", `expired ${until}; ${time.daysLeft} of ${graceDays} days of grace are left`, RENEW_NEXT);
   } else if (time.daysLeft <= RENEW_DAYS) {
-    findings.note("time", `expires ${until}, in ${time.daysLeft} days`, RENEW_NEXT);
+    findings.note("time", `expires ${until}, in ${inDays}`, RENEW_NEXT);
   } else {
-    findings.ok("time", `expires ${until}, in ${time.daysLeft} days`);
+    findings.ok("time", `expires ${until}, in ${inDays}`);
   }
 }
 

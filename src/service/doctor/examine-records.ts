@@ -40,7 +40,10 @@ async function reportAudit(audit: Findings, data: DataDirectory, hostKey: HostKe
     const { faults, records } = await readAudit(auditPlaceOf(data, hostKey));
     if (faults.length === 0) audit.ok("chain", `whole: ${records} records`);
     else
-      audit.error("chain", new SignetError("AUDIT_TAMPERED", `${faults.length} faults, the first: ${faults[0]!.what}`));
+      audit.error(
+        "chain",
+        new SignetError("AUDIT_TAMPERED", `faults: ${faults.length}, the first: ${faults[0]!.what}`),
+      );
   } catch (error) {
     const isNew = error instanceof SignetError && error.code === "AUDIT_MISSING" && hostKey.ledgerId === undefined;
     if (!isNew) throw error;
