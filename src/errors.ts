@@ -503,7 +503,7 @@ export const errorCatalogue = {
   VENDOR_SIGNER_FAILED: {
     status: "UNAVAILABLE",
     exit: 1,
-    meaning: "The external signer gave no signature of the vendor's issuer key.",
+    meaning: "The command that signs gave no signature of the key that it should hold.",
     next: "Run the command yourself: bytes on stdin, one base64 signature on stdout; docs/guides/issue-a-license.md shows it.",
   },
   VENDOR_DESCRIPTION_INVALID: {

@@ -17,15 +17,35 @@ export interface DistinguishedName {
   readonly commonName: string;
 }
 
-export interface CertificateInput {
+/** What a certificate says, but for who signs it. */
+interface CertificateContent {
   readonly subject: DistinguishedName;
   readonly publicKey: KeyObject;
-  /** Its keys may be RSA or P-256. */
-  readonly signer: { readonly subject: DistinguishedName; readonly keys: KeyPair };
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** As forge takes them; key identifiers are added. */
   readonly extensions: readonly object[];
+}
+
+export interface CertificateInput extends CertificateContent {
+  /** Its keys may be RSA or P-256. */
+  readonly signer: { readonly subject: DistinguishedName; readonly keys: KeyPair };
+}
+
+export interface CertificateDraftInput extends CertificateContent {
+  readonly signer: {
+    readonly subject: DistinguishedName;
+    readonly publicKey: KeyObject;
+    readonly algorithm: SignatureAlgorithm;
+  };
+}
+
+/** A certificate that lacks its signature, for a key that is elsewhere. */
+export interface CertificateDraft {
+  /** The DER of TBSCertificate: what is signed. */
+  readonly toBeSigned: Buffer;
+  /** The certificate with that signature, which the caller has verified. */
+  complete(signature: Buffer): X509Certificate;
 }
 
 /** Exported by forge, but forgotten in its types. */
@@ -36,14 +56,31 @@ const { getTBSCertificate } = forge.pki as unknown as {
 /** Position in TBSCertificate: version, serial, algorithm, issuer, validity, subject, key (RFC 5280 section 4.1). */
 const SIGNATURE_ALGORITHM = 2;
 const SUBJECT_PUBLIC_KEY_INFO = 6;
+/** One that forge knows: sha256WithRSAEncryption. */
+const STAND_IN_ALGORITHM = "1.2.840.113549.1.1.11";
 
-/** RFC 4055 wants a NULL beside the RSA algorithm, RFC 5758 forbids one beside ECDSA. */
+/**
+ * The DER of each AlgorithmIdentifier, all with SHA-256. RFC 4055 wants a NULL beside the RSA algorithm, and of PSS its
+ * hash, MGF1 with the same hash, and the salt's 32 bytes; RFC 5758 and RFC 8410 forbid parameters beside the others.
+ */
 const algorithms = {
-  rsa: { oid: "1.2.840.113549.1.1.11", parameters: [universal(forge.asn1.Type.NULL, "")] },
-  ec: { oid: "1.2.840.10045.4.3.2", parameters: [] },
+  "rsa-pkcs1": "300d06092a864886f70d01010b0500",
+  "rsa-pss":
+    "304106092a864886f70d01010a3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d0609608648016503" +
+    "0402010500a203020120",
+  "ecdsa-p256": "300a06082a8648ce3d040302",
+  ed25519: "300506032b6570",
 } as const;
+export type SignatureAlgorithm = keyof typeof algorithms;
 
-export function createCertificate(input: CertificateInput): X509Certificate {
+export function createCertificate({ signer, ...content }: CertificateInput): X509Certificate {
+  const { privateKey, publicKey } = signer.keys;
+  const algorithm = privateKey.asymmetricKeyType === "rsa" ? "rsa-pkcs1" : "ecdsa-p256";
+  const draft = draftCertificate({ ...content, signer: { subject: signer.subject, publicKey, algorithm } });
+  return draft.complete(sign("sha256", draft.toBeSigned, privateKey));
+}
+
+export function draftCertificate(input: CertificateDraftInput): CertificateDraft {
   const { signer, subject, publicKey } = input;
   const certificate = forge.pki.createCertificate();
   certificate.serialNumber = positiveSerialNumber();
@@ -54,32 +91,29 @@ export function createCertificate(input: CertificateInput): X509Certificate {
   certificate.setExtensions([
     ...input.extensions,
     keyIdentifier("2.5.29.14", forge.asn1.Type.OCTETSTRING, publicKey),
-    keyIdentifier("2.5.29.35", 0, signer.keys.publicKey),
+    keyIdentifier("2.5.29.35", 0, signer.publicKey),
   ]);
   // Stand-ins with the right place in the structure: key and algorithm are replaced below.
   certificate.publicKey = forge.pki.rsa.setPublicKey(new forge.jsbn.BigInteger("3"), new forge.jsbn.BigInteger("3"));
-  certificate.signatureOid = algorithms.rsa.oid;
-  certificate.siginfo.algorithmOid = algorithms.rsa.oid;
-  const algorithm = algorithmOf(signer.keys.privateKey);
+  certificate.signatureOid = STAND_IN_ALGORITHM;
+  certificate.siginfo.algorithmOid = STAND_IN_ALGORITHM;
+  const algorithm = asn1FromDer(Buffer.from(algorithms[signer.algorithm], "hex"));
   const toBeSigned = getTBSCertificate(certificate);
   const fields = toBeSigned.value as forge.asn1.Asn1[];
   fields[SIGNATURE_ALGORITHM] = algorithm;
   fields[SUBJECT_PUBLIC_KEY_INFO] = asn1FromDer(spkiOf(publicKey));
-  const signature = sign("sha256", derOf(toBeSigned), signer.keys.privateKey);
-  return new X509Certificate(
-    derOf(sequence([toBeSigned, algorithm, universal(forge.asn1.Type.BITSTRING, `\0${signature.toString("latin1")}`)])),
-  );
+  return {
+    toBeSigned: derOf(toBeSigned),
+    complete(signature) {
+      const bits = universal(forge.asn1.Type.BITSTRING, `\0${signature.toString("latin1")}`);
+      return new X509Certificate(derOf(sequence([toBeSigned, algorithm, bits])));
+    },
+  };
 }
 
 /** An ASN.1 value as forge keeps it, for extensions that it has no name for. */
 export function asn1FromDer(der: Buffer): forge.asn1.Asn1 {
   return forge.asn1.fromDer(der.toString("latin1"));
-}
-
-function algorithmOf(key: KeyObject): forge.asn1.Asn1 {
-  const { oid, parameters } = algorithms[key.asymmetricKeyType as keyof typeof algorithms];
-  const body = forge.asn1.oidToDer(oid).getBytes();
-  return sequence([universal(forge.asn1.Type.OID, body), ...parameters]);
 }
 
 /** 16 random bytes, the first made neither zero nor negative so that the DER integer is valid as it stands. */

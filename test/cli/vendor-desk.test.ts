@@ -329,19 +329,12 @@ describe("with a vendor of its own", () => {
   test("keys that stay in a security module sign through a command", () => {
     const host = useBareHost();
     const directory = useVendor(host);
-    const key = fresh(host, "hsm.key");
-    execFileSync("openssl", ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072", "-out", key], {
-      stdio: "ignore",
-    });
-    const publicKey = fresh(host, "hsm.pub");
-    execFileSync("openssl", ["pkey", "-in", key, "-pubout", "-out", publicKey], { stdio: "ignore" });
+    const { key, publicKey, command } = useSecurityModule(host, "rsa");
     expect(vendor("vendor", "rotate", "--vendor", directory, "--public-key", key)).toMatchObject({
       exit: 2,
       code: "VENDOR_KEY_UNREADABLE",
     });
     expectDone(vendor("vendor", "rotate", "--vendor", directory, "--public-key", publicKey));
-    const pss = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32";
-    const command = `openssl dgst -sha256 ${pss} -sign '${key}' | openssl base64`;
     const issued = issueBy(directory, host, {}, "--signer-cmd", command);
     expectDone(host.signet("license", "install", expectDone(issued) && issued.bundle));
 
@@ -358,7 +351,86 @@ describe("with a vendor of its own", () => {
     const { lines } = JSON.parse(expectDone(vendor("register", "verify", "--vendor", directory, "--json")).out);
     expect(lines).toBe(3);
   });
+
+  test.each(["rsa", "ed25519"] as const)(
+    "a root that stays in a security module (%s) vouches for issuers, withdraws them, and is never asked to issue",
+    (algorithm) => {
+      const host = useBareHost();
+      const root = useSecurityModule(host, algorithm);
+      const issuer = useSecurityModule(host, algorithm);
+      const directory = fresh(host, "vendor");
+      const byRoot = ["--root-signer-cmd", root.command];
+      const init = ["vendor", "init", "--name", "ACME Vision", "--out", directory];
+      expect(vendor(...init, ...byRoot)).toMatchObject({ exit: 2, code: "USAGE" });
+      expectDone(vendor(...init, ...byRoot, "--root-public-key", root.publicKey));
+      expect(readdirSync(directory).sort()).toEqual(["issuer.key", "issuer.pem", "root.pem", "vendor.json"]);
+      // Openssl agrees, as strictly as it can.
+      const chain = ["-CAfile", join(directory, "root.pem"), join(directory, "issuer.pem")];
+      execFileSync("openssl", ["verify", "-x509_strict", "-check_ss_sig", ...chain]);
+      expectDone(host.signet("trust", "add", join(directory, "root.pem")));
+      const first = issueBy(directory, host, typed);
+      expectDone(host.signet("license", "install", expectDone(first) && first.bundle));
+
+      // From here on no key is in this directory, and no passphrase is known.
+      const { issuerKeyId: stolen } = JSON.parse(readFileSync(join(directory, "vendor.json"), "utf8"));
+      rmSync(join(directory, "issuer.key"));
+      const desk = (...args: string[]) => runProgram("signet-license", args);
+      expectDone(desk("vendor", "rotate", "--vendor", directory, "--public-key", issuer.publicKey, ...byRoot));
+      const list = fresh(host, "list.crl");
+      expectDone(desk("revoke", "--issuer", stolen, "--vendor", directory, "--out", list, ...byRoot));
+      expectDone(host.signet("trust", "revocations", "add", list));
+      expect(host.signet("license", "verify")).toMatchObject({ exit: 3, code: "LICENSE_REVOKED" });
+      const { licenseId } = JSON.parse(first.out);
+      const renewed = issueBy(directory, host, {}, "--signer-cmd", issuer.command, "--renew", licenseId);
+      expectDone(host.signet("license", "install", expectDone(renewed) && renewed.bundle));
+      expectDone(host.signet("license", "verify"));
+      expectDone(desk("register", "verify", "--vendor", directory));
+    },
+  );
+
+  test("a command that does not hold the root's key makes nothing", () => {
+    const host = useBareHost();
+    const root = useSecurityModule(host, "rsa");
+    const other = useSecurityModule(host, "rsa");
+    const directory = fresh(host, "vendor");
+    const init = ["vendor", "init", "--name", "ACME", "--out", directory, "--root-public-key", root.publicKey];
+    const refused = { exit: 1, code: "VENDOR_SIGNER_FAILED" };
+    expect(vendor(...init, "--root-signer-cmd", other.command)).toMatchObject(refused);
+    expect(existsSync(directory)).toBe(false);
+    expectDone(vendor(...init, "--root-signer-cmd", root.command));
+    const before = readFileSync(join(directory, "vendor.json"));
+    const rotate = ["vendor", "rotate", "--vendor", directory, "--root-signer-cmd", other.command];
+    expect(vendor(...rotate)).toMatchObject(refused);
+    expect(vendor(...rotate, "--root-key", root.key)).toMatchObject({ exit: 2, code: "USAGE" });
+    expect(readFileSync(join(directory, "vendor.json"))).toEqual(before);
+    const list = fresh(host, "list.crl");
+    const { issuerKeyId } = JSON.parse(before.toString());
+    const revoke = ["revoke", "--vendor", directory, "--out", list, "--root-signer-cmd", other.command];
+    expect(runProgram("signet-license", [...revoke, "--issuer", issuerKeyId])).toMatchObject(refused);
+    const withoutIssuer = runProgram("signet-license", [
+      ...revoke,
+      "--license",
+      "00000000-0000-4000-8000-000000000000",
+    ]);
+    expect(withoutIssuer).toMatchObject({ exit: 2, code: "USAGE" });
+    expect(existsSync(list)).toBe(false);
+  });
 });
+
+/** A key that only openssl reads, in the place of a security module, and the command that signs with it. */
+function useSecurityModule(host: OperatedHost, algorithm: "rsa" | "ed25519") {
+  const [key, publicKey] = [fresh(host, "hsm.key"), fresh(host, "hsm.pub")];
+  const kind = algorithm === "rsa" ? ["RSA", "-pkeyopt", "rsa_keygen_bits:3072"] : ["ED25519"];
+  execFileSync("openssl", ["genpkey", "-algorithm", ...kind, "-out", key], { stdio: "ignore" });
+  execFileSync("openssl", ["pkey", "-in", key, "-pubout", "-out", publicKey], { stdio: "ignore" });
+  const pss = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32";
+  const command = {
+    rsa: `openssl dgst -sha256 ${pss} -sign '${key}' | openssl base64`,
+    // openssl signs with Ed25519 from a file only.
+    ed25519: `f=$(mktemp) && cat > "$f" && openssl pkeyutl -sign -rawin -inkey '${key}' -in "$f" | openssl base64; rm "$f"`,
+  }[algorithm];
+  return { key, publicKey, command };
+}
 
 test("a register that was changed stops the desk until it is put right, and a cut one differs from the noted head", () => {
   const host = useFreshHost();

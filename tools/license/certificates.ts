@@ -1,8 +1,7 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { asn1FromDer, createCertificate, type KeyPair } from "../../src/certs/index.ts";
+import { asn1FromDer, draftCertificate } from "../../src/certs/index.ts";
 import { licenseIssuingExtension } from "../../src/license/index.ts";
-
-export type { KeyPair } from "../../src/certs/index.ts";
+import type { Signer } from "./signer.ts";
 
 const ROOT_YEARS = 20;
 const ISSUER_YEARS = 2;
@@ -10,11 +9,10 @@ const ISSUER_YEARS = 2;
 const CLOCK_TOLERANCE_MS = 24 * 3600 * 1000;
 
 /** A self-signed CA certificate that may sign issuers and nothing below them. */
-export function createRootCertificate(vendor: string, keys: KeyPair, now: Date): X509Certificate {
-  return createCertificate({
+export function createRootCertificate(vendor: string, root: Signer, now: Date): Promise<X509Certificate> {
+  return signByRoot(vendor, root, {
     subject: rootName(vendor),
-    publicKey: keys.publicKey,
-    signer: { subject: rootName(vendor), keys },
+    publicKey: root.publicKey,
     ...validity(now, ROOT_YEARS),
     extensions: [
       { name: "basicConstraints", critical: true, cA: true, pathLenConstraint: 0 },
@@ -27,13 +25,12 @@ export function createRootCertificate(vendor: string, keys: KeyPair, now: Date):
 export function createIssuerCertificate(
   vendor: string,
   publicKey: KeyObject,
-  root: KeyPair,
+  root: Signer,
   now: Date,
-): X509Certificate {
-  return createCertificate({
+): Promise<X509Certificate> {
+  return signByRoot(vendor, root, {
     subject: { organization: vendor, commonName: `${vendor} Signet license issuer` },
     publicKey,
-    signer: { subject: rootName(vendor), keys: root },
     ...validity(now, ISSUER_YEARS),
     extensions: [
       { name: "basicConstraints", critical: true, cA: false },
@@ -41,6 +38,18 @@ export function createIssuerCertificate(
       { id: "2.5.29.37", critical: true, value: asn1FromDer(licenseIssuingExtension) },
     ],
   });
+}
+
+/** @throws VENDOR_SIGNER_FAILED */
+async function signByRoot(
+  vendor: string,
+  root: Signer,
+  content: Omit<Parameters<typeof draftCertificate>[0], "signer">,
+): Promise<X509Certificate> {
+  const { publicKey } = root;
+  const algorithm = publicKey.asymmetricKeyType === "rsa" ? "rsa-pss" : "ed25519";
+  const draft = draftCertificate({ ...content, signer: { subject: rootName(vendor), publicKey, algorithm } });
+  return draft.complete(await root.sign(draft.toBeSigned));
 }
 
 function rootName(vendor: string) {

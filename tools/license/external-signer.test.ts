@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import type { X509Certificate } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +10,10 @@ import { commandSigner } from "./external-signer.ts";
 
 const vendor = createVendor();
 const bytes = Buffer.from("what is to be signed\n\0\u00ff");
+
+function signer(command: string, issuer: X509Certificate, timeoutMs?: number) {
+  return commandSigner({ command, option: "--signer-cmd", publicKey: issuer.publicKey }, issuer, timeoutMs);
+}
 
 const commands = {
   rsa: (key: string) =>
@@ -25,15 +30,14 @@ describe.each(["rsa", "ed25519"] as const)("a key of kind %s that only openssl r
   test("signs by a command", async () => {
     const path = join(useDirectory(), "hsm key.pem");
     writeFileSync(path, key.export({ type: "pkcs8", format: "pem" }));
-    const signature = await commandSigner(commands[algorithm](path), issuer.certificate).sign(bytes);
+    const signature = await signer(commands[algorithm](path), issuer.certificate).sign(bytes);
     expect(isSignature(bytes, signature, issuer.certificate.publicKey)).toBe(true);
   });
 });
 
 describe("a command is refused", () => {
   const { certificate } = vendor.issuer;
-  const sign = (command: string, timeoutMs?: number) => () =>
-    commandSigner(command, certificate, timeoutMs).sign(bytes);
+  const sign = (command: string, timeoutMs?: number) => () => signer(command, certificate, timeoutMs).sign(bytes);
 
   beforeAll(() => void execFileSync("openssl", ["version"]));
 
@@ -57,7 +61,7 @@ describe("a command is refused", () => {
 test("the command does not see the passphrase", async () => {
   process.env.SIGNET_PASSPHRASE = "correct horse battery staple";
   const file = join(useDirectory(), "environment");
-  await codeOf(() => commandSigner(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
+  await codeOf(() => signer(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
   delete process.env.SIGNET_PASSPHRASE;
   const { readFileSync } = await import("node:fs");
   expect(readFileSync(file, "utf8")).not.toContain("horse");

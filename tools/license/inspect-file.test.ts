@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, type KeyPairKeyObjectResult, randomBytes } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import {
   createContentSecret,
@@ -18,13 +18,19 @@ import { createIssuerCertificate, createRootCertificate } from "./certificates.t
 import { codeOfSync, type Host, useHost } from "./desk.fixture.ts";
 import { formatInspection } from "./format-inspection.ts";
 import { inspectFile } from "./inspect-file.ts";
+import { keySigner } from "./signer.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
 const rootKeys = generateKeyPairSync("rsa", { modulusLength: 3072 });
 const issuerKeys = generateKeyPairSync("ed25519");
-const rootCertificate = createRootCertificate("ACME", rootKeys, now);
-const issuer = createIssuerCertificate("ACME", issuerKeys.publicKey, rootKeys, now);
+const rootSigner = signerOf(rootKeys);
+const rootCertificate = await createRootCertificate("ACME", rootSigner, now);
+const issuer = await createIssuerCertificate("ACME", issuerKeys.publicKey, rootSigner, now);
 const root: TrustRoot = parseTrustRoot(Buffer.from(rootCertificate.toString()));
+
+function signerOf({ privateKey, publicKey }: KeyPairKeyObjectResult) {
+  return keySigner(privateKey, publicKey);
+}
 
 /** A license and its configuration, made without a plugin: inspecting needs only the two files. */
 function createFiles(host: Host, change: (license: License) => void = () => {}) {
@@ -117,12 +123,12 @@ test("a license is explained with signer, limits and what it cannot tell", () =>
   expect(text).toContain("whether the signer is your vendor");
 });
 
-test("with a root the signer is the vendor, or the license is refused", () => {
+test("with a root the signer is the vendor, or the license is refused", async () => {
   const { license } = createFiles(host);
   const inspection = inspectFile(license, { root });
   expect(inspection).toMatchObject({ signature: { holds: true, root: root.keyId } });
   const keys = generateKeyPairSync("rsa", { modulusLength: 3072 });
-  const stranger = parseTrustRoot(Buffer.from(createRootCertificate("ACME", keys, now).toString()));
+  const stranger = parseTrustRoot(Buffer.from((await createRootCertificate("ACME", signerOf(keys), now)).toString()));
   expect(codeOfSync(() => inspectFile(license, { root: stranger }))).toBe("VENDOR_MISMATCH");
 });
 
@@ -151,8 +157,8 @@ test("a configuration gives away its digests and, beside its license, where it b
   expect(formatInspection(alone, now)).not.toContain("hidden-setting");
 });
 
-test("certificates are told apart: root, issuer and one that Signet has no use for", () => {
-  const other = createIssuerCertificate("ACME", issuerKeys.publicKey, rootKeys, now);
+test("certificates are told apart: root, issuer and one that Signet has no use for", async () => {
+  const other = await createIssuerCertificate("ACME", issuerKeys.publicKey, rootSigner, now);
   expect(inspectFile(Buffer.from(rootCertificate.toString()))).toMatchObject({
     document: { role: "root", weakness: null, key: "rsa 3072", keyId: root.keyId },
   });
@@ -160,7 +166,7 @@ test("certificates are told apart: root, issuer and one that Signet has no use f
     document: { role: "issuer", weakness: null, key: "ed25519", root: root.keyId },
   });
   const small = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  const weak = Buffer.from(createRootCertificate("ACME", small, now).toString());
+  const weak = Buffer.from((await createRootCertificate("ACME", signerOf(small), now)).toString());
   expect(inspectFile(weak)).toMatchObject({ document: { role: "root", weakness: expect.stringContaining("2048") } });
 });
 

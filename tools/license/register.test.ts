@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
 import { appendRegister, type Issued, REGISTER_FILE, readRegister, withRegisterLock } from "./register.ts";
-import { keySigner, type Signer } from "./signer.ts";
+import type { Signer } from "./signer.ts";
 import {
   createVendorDirectory,
-  openRootKey,
+  openRoot,
   openVendorDirectory,
   readVendorCertificates,
   rotateIssuer,
@@ -138,15 +138,15 @@ describe("a register is refused", () => {
 
 async function rotateOnce(directory: string) {
   const { root } = await readVendorCertificates(directory);
-  const rootKey = await openRootKey(join(directory, "root.key"), passphrase, root);
-  await rotateIssuer({ directory, rootKey, passphrase, issuer: { algorithm: "ed25519" } });
-  return { rootKey, root };
+  const rootSigner = await openRoot(join(directory, "root.key"), passphrase, root);
+  await rotateIssuer({ directory, rootSigner, issuer: { algorithm: "ed25519", passphrase } });
+  return rootSigner;
 }
 
 test("lines of an earlier issuer and of the root hold beside those of the present one", async () => {
   const { directory, read, append } = await useRegister(2);
-  const { rootKey, root } = await rotateOnce(directory);
-  await append(issued(), keySigner(rootKey, root.publicKey));
+  const rootSigner = await rotateOnce(directory);
+  await append(issued(), rootSigner);
   const { signer } = await openVendorDirectory(directory, { passphrase });
   await append(issued(), signer);
   expect((await read()).lines).toHaveLength(4);

@@ -9,7 +9,7 @@ import { createLicenseNumber, issueLicense } from "./issue-license.ts";
 import { loadServiceDescription } from "./service-description.ts";
 import {
   createVendorDirectory,
-  openRootKey,
+  openRoot,
   openVendorDirectory,
   readVendorCertificates,
   rotateIssuer,
@@ -22,9 +22,10 @@ async function useVendor() {
   const directory = join(useDirectory(), "acme");
   await createVendorDirectory({ directory, name: "ACME", passphrase, issuerAlgorithm: "ed25519" });
   const { root } = await readVendorCertificates(directory);
-  const rootKey = await openRootKey(join(directory, "root.key"), passphrase, root);
-  const rotate = (now: Date) => rotateIssuer({ directory, rootKey, passphrase, issuer: { algorithm: "ed25519" }, now });
-  return { directory, root, rootKey, rotate };
+  const rootSigner = await openRoot(join(directory, "root.key"), passphrase, root);
+  const rotate = (now: Date) =>
+    rotateIssuer({ directory, rootSigner, issuer: { algorithm: "ed25519", passphrase }, now });
+  return { directory, root, rootSigner, rotate };
 }
 
 async function issue(directory: string, host: Host, now: Date, expires: Date): Promise<string> {
@@ -89,9 +90,9 @@ test("a new issuer touches nothing of the old one, and is in charge only once ve
 });
 
 test("a weak key, the same key twice and another vendor's root make no issuer", async () => {
-  const { directory, root, rootKey } = await useVendor();
+  const { directory, root, rootSigner } = await useVendor();
   const rotate = (publicKey: ReturnType<typeof createPublicKey>) =>
-    codeOf(() => rotateIssuer({ directory, rootKey, passphrase, issuer: { publicKey } }));
+    codeOf(() => rotateIssuer({ directory, rootSigner, issuer: { publicKey } }));
   expect(await rotate(generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey)).toBe("VENDOR_KEY_UNREADABLE");
   expect(await rotate(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey)).toBe("VENDOR_KEY_UNREADABLE");
   const { publicKey } = generateKeyPairSync("ed25519");
@@ -99,7 +100,7 @@ test("a weak key, the same key twice and another vendor's root make no issuer", 
   expect(await rotate(publicKey)).toBe("FILE_EXISTS");
   const other = await useVendor();
   const stolen = join(other.directory, "root.key");
-  expect(await codeOf(() => openRootKey(stolen, passphrase, root))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOf(() => openRoot(stolen, passphrase, root))).toBe("VENDOR_KEY_UNREADABLE");
   // Without its key here, the new issuer signs only by a command.
   expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
 });

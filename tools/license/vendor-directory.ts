@@ -1,11 +1,11 @@
-import { generateKeyPair, type KeyObject, X509Certificate } from "node:crypto";
+import { generateKeyPair, type KeyObject, type KeyPairKeyObjectResult, X509Certificate } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { fileError, SignetError } from "../../src/errors.ts";
 import { createPrivateFile, keyIdOf, replaceFile, weaknessOfKey } from "../../src/license/index.ts";
-import { createIssuerCertificate, createRootCertificate, type KeyPair } from "./certificates.ts";
+import { createIssuerCertificate, createRootCertificate } from "./certificates.ts";
 import { commandSigner } from "./external-signer.ts";
 import { createDirectory } from "./new-directory.ts";
 import { keySigner, type Signer } from "./signer.ts";
@@ -48,35 +48,38 @@ export interface VendorCertificates {
 }
 
 /**
- * Makes a vendor's keys: root.pem and root.key, issuer.pem and issuer.key, vendor.json.
- * @throws SignetError FILE_EXISTS, USAGE
+ * Makes a vendor's keys: root.pem and root.key, issuer.pem and issuer.key, vendor.json. There is no root.key where the
+ * root is given: its key stays where it is.
+ * @throws SignetError FILE_EXISTS, USAGE, VENDOR_KEY_UNREADABLE, VENDOR_SIGNER_FAILED
  */
 export async function createVendorDirectory(input: {
   directory: string;
   name: string;
   passphrase: string;
   issuerAlgorithm: IssuerAlgorithm;
+  externalRoot?: Signer | undefined;
 }): Promise<{ vendor: Vendor; root: X509Certificate }> {
-  const { directory, name, passphrase, issuerAlgorithm } = input;
+  const { directory, name, passphrase, issuerAlgorithm, externalRoot } = input;
+  if (externalRoot !== undefined) verifyStrong(externalRoot.publicKey, "the root");
   return await createDirectory(directory, async (draft) => {
-    const [rootKeys, issuerKeys] = await Promise.all([createKeys("rsa"), createKeys(issuerAlgorithm)]);
+    const rootKeys = externalRoot === undefined ? await createKeys("rsa") : undefined;
+    const issuerKeys = await createKeys(issuerAlgorithm);
     const now = new Date();
-    const root = createRootCertificate(name, rootKeys, now);
-    const issuer = createIssuerCertificate(name, issuerKeys.publicKey, rootKeys, now);
+    const rootSigner = externalRoot ?? keySigner(rootKeys!.privateKey, rootKeys!.publicKey);
+    const root = await createRootCertificate(name, rootSigner, now);
+    const issuer = await createIssuerCertificate(name, issuerKeys.publicKey, rootSigner, now);
     const vendor: Vendor = {
       v: 1,
       name,
-      rootKeyId: keyIdOf(rootKeys.publicKey),
-      issuerKeyId: keyIdOf(issuerKeys.publicKey),
+      rootKeyId: keyIdOf(root.publicKey),
+      issuerKeyId: keyIdOf(issuer.publicKey),
     };
-    const [rootKey, issuerKey] = await Promise.all([
-      formatSigningKey(rootKeys.privateKey, passphrase),
-      formatSigningKey(issuerKeys.privateKey, passphrase),
-    ]);
     const write = (file: string, text: string, mode: number) =>
       writeFile(join(draft, file), text, { flag: "wx", mode });
-    await write("root.key", rootKey, 0o600);
-    await write("issuer.key", issuerKey, 0o600);
+    if (rootKeys !== undefined) {
+      await write("root.key", await formatSigningKey(rootKeys.privateKey, passphrase), 0o600);
+    }
+    await write("issuer.key", await formatSigningKey(issuerKeys.privateKey, passphrase), 0o600);
     await write("root.pem", root.toString(), 0o644);
     await write("issuer.pem", issuer.toString(), 0o644);
     await write("vendor.json", formatVendor(vendor), 0o644);
@@ -88,7 +91,9 @@ export async function createVendorDirectory(input: {
 export async function openVendorDirectory(directory: string, unlock: Unlock): Promise<VendorDirectory> {
   const { vendor, root, issuer } = await readVendorCertificates(directory);
   if ("signerCommand" in unlock) {
-    return { vendor, root, issuer, signer: commandSigner(unlock.signerCommand, issuer) };
+    const { publicKey } = issuer;
+    const command = { command: unlock.signerCommand, option: "--signer-cmd", publicKey } as const;
+    return { vendor, root, issuer, signer: commandSigner(command, issuer) };
   }
   const path = (await issuerPath(directory, vendor)).replace(/\.pem$/, ".key");
   const issuerKey = await openSigningKey(path, unlock.passphrase);
@@ -112,43 +117,53 @@ export async function readVendorCertificates(directory: string): Promise<VendorC
 }
 
 /** Opens the root's key, to sign an issuer or a revocation list. @throws VENDOR_KEY_UNREADABLE */
-export async function openRootKey(path: string, passphrase: string, root: X509Certificate): Promise<KeyObject> {
+export async function openRoot(path: string, passphrase: string, root: X509Certificate): Promise<Signer> {
   const key = await openSigningKey(path, passphrase);
-  if (root.checkPrivateKey(key)) return key;
+  if (root.checkPrivateKey(key)) return keySigner(key, root.publicKey);
   throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: is not the key of root.pem`);
 }
 
 /** What the new issuer signs with: a key made here, or one that stays where it is, of which this is the public half. */
-export type NewIssuer = { readonly algorithm: IssuerAlgorithm } | { readonly publicKey: KeyObject };
+export type NewIssuer =
+  | { readonly algorithm: IssuerAlgorithm; readonly passphrase: string }
+  | { readonly publicKey: KeyObject };
 
 /**
  * Makes a new issuer below the root, which signs from now on. It lies in issuers/KEYID.pem; nothing of the earlier ones
  * is touched, and what they signed goes on holding. Only the change of vendor.json, in one step, puts it in charge.
  *
- * @throws VENDOR_KEY_UNREADABLE, USAGE, FILE_EXISTS for the same public key twice
+ * @throws VENDOR_KEY_UNREADABLE, VENDOR_SIGNER_FAILED, USAGE, FILE_EXISTS for the same public key twice
  */
 export async function rotateIssuer(input: {
   directory: string;
-  rootKey: KeyObject;
-  passphrase: string;
+  rootSigner: Signer;
   issuer: NewIssuer;
   now?: Date;
 }): Promise<{ vendor: Vendor; issuer: X509Certificate }> {
-  const { directory, rootKey, passphrase, now = new Date() } = input;
-  const { vendor, root } = await readVendorCertificates(directory);
-  const keys = "algorithm" in input.issuer ? await createKeys(input.issuer.algorithm) : undefined;
-  const publicKey = "publicKey" in input.issuer ? input.issuer.publicKey : keys!.publicKey;
-  const weakness = weaknessOfKey(publicKey);
-  if (weakness !== undefined) throw new SignetError("VENDOR_KEY_UNREADABLE", `the new issuer: has ${weakness}`);
-  const rootKeys = { publicKey: root.publicKey, privateKey: rootKey };
-  const issuer = createIssuerCertificate(vendor.name, publicKey, rootKeys, now);
+  const { directory, rootSigner, now = new Date() } = input;
+  const { vendor } = await readVendorCertificates(directory);
+  const { publicKey, keyFile } = await newIssuerKey(input.issuer);
+  verifyStrong(publicKey, "the new issuer");
+  const issuer = await createIssuerCertificate(vendor.name, publicKey, rootSigner, now);
   const path = join(directory, ISSUERS, keyIdOf(publicKey));
-  if (keys !== undefined)
-    await createPrivateFile(`${path}.key`, await formatSigningKey(keys.privateKey, passphrase), 0o600);
+  if (keyFile !== null) await createPrivateFile(`${path}.key`, keyFile, 0o600);
   await createPrivateFile(`${path}.pem`, issuer.toString(), 0o644);
   const rotated = { ...vendor, issuerKeyId: keyIdOf(publicKey) };
   await replaceFile(join(directory, "vendor.json"), formatVendor(rotated), 0o644);
   return { vendor: rotated, issuer };
+}
+
+/** Its public half, and the text of its key file where the key is made here. */
+async function newIssuerKey(issuer: NewIssuer): Promise<{ publicKey: KeyObject; keyFile: string | null }> {
+  if ("publicKey" in issuer) return { publicKey: issuer.publicKey, keyFile: null };
+  const { publicKey, privateKey } = await createKeys(issuer.algorithm);
+  return { publicKey, keyFile: await formatSigningKey(privateKey, issuer.passphrase) };
+}
+
+/** @throws VENDOR_KEY_UNREADABLE for a key that hosts would refuse */
+function verifyStrong(publicKey: KeyObject, whose: string): void {
+  const weakness = weaknessOfKey(publicKey);
+  if (weakness !== undefined) throw new SignetError("VENDOR_KEY_UNREADABLE", `${whose}: has ${weakness}`);
 }
 
 /** The first issuer is issuer.pem; every later one has a file of its own. */
@@ -166,7 +181,7 @@ async function laterIssuers(directory: string): Promise<string[]> {
   return names.filter((name) => name.endsWith(".pem")).map((name) => join(folder, name));
 }
 
-async function createKeys(algorithm: IssuerAlgorithm): Promise<KeyPair> {
+async function createKeys(algorithm: IssuerAlgorithm): Promise<KeyPairKeyObjectResult> {
   if (algorithm === "ed25519") return await promisify(generateKeyPair)("ed25519");
   return await promisify(generateKeyPair)("rsa", { modulusLength: 3072, publicExponent: 65537 });
 }

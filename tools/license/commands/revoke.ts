@@ -1,20 +1,17 @@
 import { lstat } from "node:fs/promises";
-import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
 import { readPassphrase } from "../passphrase.ts";
-import { keySigner, type Signer } from "../signer.ts";
-import { readUnlock, type SigningOptions } from "../signing-options.ts";
-import { openRootKey, openVendorDirectory, readVendorCertificates } from "../vendor-directory.ts";
+import type { Signer } from "../signer.ts";
+import { openRootSigner, type RootSigningOptions, readUnlock, type SigningOptions } from "../signing-options.ts";
+import { openVendorDirectory, readVendorCertificates } from "../vendor-directory.ts";
 
-interface RevokeOptions extends DataFormat, SigningOptions {
+interface RevokeOptions extends DataFormat, SigningOptions, RootSigningOptions {
   readonly license: string[];
   readonly issuer: string[];
-  readonly vendor: string;
   readonly out: string;
   readonly reason?: string;
-  readonly rootKey?: string;
 }
 
 /** `signet-license revoke`: the list of what hosts should accept no longer. */
@@ -28,6 +25,13 @@ export function revokeCommand(): Command {
     .requiredOption("--out <file>", "the new list; nothing is ever overwritten")
     .option("--reason <text>", "kept in the register, not in the list")
     .option("--root-key <file>", "the root's key, for --issuer (default: root.key in the vendor's directory)")
+    .addOption(
+      new Option("--root-signer-cmd <command>", "the root signs by a command, for --issuer").conflicts([
+        "rootKey",
+        "signerCmd",
+        "passphraseFile",
+      ]),
+    )
     .option("--passphrase-file <file>", "file with the passphrase (else $SIGNET_PASSPHRASE, else asked)")
     .option("--signer-cmd <command>", "sign by a command, unless the root signs")
     .option("--json", "print JSON")
@@ -58,7 +62,7 @@ async function revoke(options: RevokeOptions): Promise<void> {
   if ((await lstat(out).catch(() => undefined)) !== undefined) {
     throw new SignetError("FILE_EXISTS", `${out}: is already there`);
   }
-  const signer = issuers.length > 0 ? await openRootSigner(options) : await openIssuerSigner(options);
+  const signer = issuers.length > 0 ? await openRoot(options) : await openIssuerSigner(options);
   const reason = options.reason?.slice(0, 500) ?? null;
   const list = await withdraw({
     ...{ licenses, issuers, reason, signer, out },
@@ -82,18 +86,21 @@ async function revoke(options: RevokeOptions): Promise<void> {
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 async function openIssuerSigner(options: RevokeOptions): Promise<Signer> {
+  if (options.rootSignerCmd !== undefined) {
+    throw new SignetError("USAGE", "--root-signer-cmd: the issuer signs this list, with --signer-cmd");
+  }
   const { signer } = await openVendorDirectory(options.vendor, await readUnlock(options));
   return signer;
 }
 
-async function openRootSigner(options: RevokeOptions): Promise<Signer> {
+async function openRoot(options: RevokeOptions): Promise<Signer> {
   if (options.signerCmd !== undefined) {
-    throw new SignetError("USAGE", "--issuer: the root signs this list, with --root-key; leave --signer-cmd out");
+    throw new SignetError(
+      "USAGE",
+      "--issuer: the root signs this list, with --root-key or --root-signer-cmd; leave --signer-cmd out",
+    );
   }
-  const { root } = await readVendorCertificates(options.vendor);
-  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: false });
-  const key = await openRootKey(options.rootKey ?? join(options.vendor, "root.key"), passphrase, root);
-  return keySigner(key, root.publicKey);
+  return await openRootSigner(options, () => readPassphrase({ file: options.passphraseFile, isNew: false }));
 }
 
 /** A mistyped id would withdraw nothing. */

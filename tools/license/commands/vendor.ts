@@ -1,18 +1,22 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { type DataFormat, formatFields, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
 import { verifyAbsent } from "../new-directory.ts";
 import { readPassphrase } from "../passphrase.ts";
-import { readInput } from "../read-input.ts";
-import { keySigner } from "../signer.ts";
+import type { Signer } from "../signer.ts";
 import { MIN_PASSPHRASE_CHARACTERS } from "../signing-key.ts";
+import {
+  openRootSigner,
+  type RootSigningOptions,
+  readPublicKey,
+  refusePassphraseFile,
+  rootCommandSigner,
+} from "../signing-options.ts";
 import {
   createVendorDirectory,
   type IssuerAlgorithm,
   issuerAlgorithms,
-  openRootKey,
   readVendorCertificates,
   rotateIssuer,
 } from "../vendor-directory.ts";
@@ -22,11 +26,11 @@ interface InitOptions extends DataFormat {
   readonly out: string;
   readonly issuerAlgorithm: IssuerAlgorithm;
   readonly passphraseFile?: string;
+  readonly rootSignerCmd?: string;
+  readonly rootPublicKey?: string;
 }
 
-interface RotateOptions extends DataFormat {
-  readonly vendor: string;
-  readonly rootKey?: string;
+interface RotateOptions extends DataFormat, RootSigningOptions {
   readonly issuerAlgorithm?: IssuerAlgorithm;
   readonly publicKey?: string;
   readonly passphraseFile?: string;
@@ -46,11 +50,16 @@ export function vendorCommand(): Command {
         .default("rsa"),
     )
     .option("--passphrase-file <file>", "file with the passphrase (else $SIGNET_PASSPHRASE, else asked twice)")
+    .option(
+      "--root-signer-cmd <command>",
+      "the root signs by a command, as --signer-cmd of `issue`; no root.key is made",
+    )
+    .option("--root-public-key <file>", "the public half, in PEM, of the key that --root-signer-cmd signs with")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
-The passphrase encrypts both private keys and has ${MIN_PASSPHRASE_CHARACTERS}
+The passphrase encrypts the private keys and has ${MIN_PASSPHRASE_CHARACTERS}
 characters or more. Without it no license can be issued.
 
 Example:
@@ -62,6 +71,7 @@ Example:
     .description("Make a new issuer below the root, which signs from now on.")
     .requiredOption("--vendor <directory>", "the vendor's directory")
     .option("--root-key <file>", "the root's key (default: root.key in the vendor's directory)")
+    .addOption(new Option("--root-signer-cmd <command>", "the root signs by a command").conflicts("rootKey"))
     .addOption(
       new Option("--issuer-algorithm <algorithm>", "the new key: RSA-3072 with PSS, or Ed25519")
         .choices(issuerAlgorithms)
@@ -90,21 +100,29 @@ Example:
 
 async function rotate(options: RotateOptions): Promise<void> {
   const { appendRegister, readRegister, withRegisterLock } = await import("../register.ts");
-  const { vendor: directory } = options;
-  const { root } = await readVendorCertificates(directory);
-  const made = options.publicKey === undefined ? { algorithm: options.issuerAlgorithm ?? "rsa" } : undefined;
-  const issuer = made ?? { publicKey: parsePublicKey(await readInput(options.publicKey!), options.publicKey!) };
-  const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: false });
-  const rootKey = await openRootKey(options.rootKey ?? join(directory, "root.key"), passphrase, root);
+  const { vendor: directory, passphraseFile, rootSignerCmd } = options;
+  const isAllElsewhere = options.publicKey !== undefined && rootSignerCmd !== undefined;
+  if (isAllElsewhere) refusePassphraseFile(passphraseFile, "--root-signer-cmd with --public-key");
+  // One for both keys; without the root's there is none that it must open, so it is typed twice.
+  let asked: Promise<string> | undefined;
+  const passphrase = () => {
+    asked ??= readPassphrase({ file: passphraseFile, isNew: rootSignerCmd !== undefined });
+    return asked;
+  };
+  const rootSigner = await openRootSigner(options, passphrase);
+  const issuer =
+    options.publicKey === undefined
+      ? { algorithm: options.issuerAlgorithm ?? "rsa", passphrase: await passphrase() }
+      : { publicKey: await readPublicKey(options.publicKey) };
   const now = new Date();
   const rotated = await withRegisterLock(directory, async () => {
     // Before anything is made: a register that cannot be gone on with is a reason to stop.
     const register = await readRegister(directory, await readVendorCertificates(directory));
-    const { vendor, issuer: certificate } = await rotateIssuer({ directory, rootKey, passphrase, issuer, now });
+    const { vendor, issuer: certificate } = await rotateIssuer({ directory, rootSigner, issuer, now });
     const { issuerKeyId } = vendor;
     const expires = certificate.validToDate.toISOString();
     const entry = { event: "rotated", issuerKeyId, expires } as const;
-    await appendRegister(directory, register, entry, keySigner(rootKey, root.publicKey), now);
+    await appendRegister(directory, register, entry, rootSigner, now);
     return { issuerKeyId, expires, directory };
   });
   printData(rotated, options, (data) =>
@@ -113,18 +131,7 @@ async function rotate(options: RotateOptions): Promise<void> {
       ["expires", data.expires],
     ]),
   );
-  say("This issuer signs from now on. Take the root's key offline again.");
-}
-
-/** @throws VENDOR_KEY_UNREADABLE */
-function parsePublicKey(pem: Buffer, path: string): KeyObject {
-  try {
-    // Only this form: createPublicKey would also take a private key, which has no business here.
-    if (!/^\s*-----BEGIN PUBLIC KEY-----/.test(pem.toString("latin1"))) throw new Error("another kind of file");
-    return createPublicKey(pem);
-  } catch (error) {
-    throw new SignetError("VENDOR_KEY_UNREADABLE", `${path}: expected a public key in PEM`, { cause: error });
-  }
+  say(`This issuer signs from now on.${rootSignerCmd === undefined ? " Take the root's key offline again." : ""}`);
 }
 
 async function init(options: InitOptions): Promise<void> {
@@ -133,12 +140,14 @@ async function init(options: InitOptions): Promise<void> {
     throw new SignetError("USAGE", "--name: expected 1 to 50 printable characters");
   }
   await verifyAbsent(options.out);
+  const externalRoot = await readExternalRoot(options);
   const passphrase = await readPassphrase({ file: options.passphraseFile, isNew: true });
   const { vendor, root } = await createVendorDirectory({
     directory: options.out,
     name,
     passphrase,
     issuerAlgorithm: options.issuerAlgorithm,
+    externalRoot,
   });
   const made = {
     name: vendor.name,
@@ -157,5 +166,15 @@ async function init(options: InitOptions): Promise<void> {
   say(
     `Send ${join(options.out, "root.pem")} to your customers, and the root key id by another way, so they can compare.`,
   );
+  if (externalRoot !== undefined) return;
   say(`Keep ${join(options.out, "root.key")} offline: issuing a license needs issuer.key only.`);
+}
+
+/** @throws USAGE, VENDOR_KEY_UNREADABLE */
+async function readExternalRoot({ rootSignerCmd, rootPublicKey }: InitOptions): Promise<Signer | undefined> {
+  if (rootSignerCmd !== undefined && rootPublicKey !== undefined) {
+    return rootCommandSigner(rootSignerCmd, await readPublicKey(rootPublicKey));
+  }
+  if (rootSignerCmd === undefined && rootPublicKey === undefined) return undefined;
+  throw new SignetError("USAGE", "--root-signer-cmd and --root-public-key are given together or not at all");
 }
