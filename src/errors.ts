@@ -200,7 +200,7 @@ export const errorCatalogue = {
   CLOCK_SET_BACK: {
     ...refused,
     meaning: "The host's clock is far behind the last time this server saw.",
-    next: "Set the clock right: a running server then goes on by itself, another is started again. If the clock is right, it was far ahead before; docs/guides/operate.md says under \"When the clock was wrong\" what to do.",
+    next: 'Set the clock right: a running server then goes on by itself, another is started again. If the clock is right, it was far ahead before; docs/guides/operate.md says under "When the clock was wrong" what to do.',
   },
   HOST_KEY_MISMATCH: {
     ...refused,
@@ -334,7 +334,7 @@ export const errorCatalogue = {
     status: "UNAVAILABLE",
     exit: 1,
     meaning: "The sandbox around a service's plugin could not be set up, so the plugin was not started.",
-    next: "Run it where seccomp is allowed, or set sandbox: none for the service if you trust its vendor.",
+    next: "Run it where seccomp is allowed; for sandbox: bwrap, install bubblewrap where user name spaces are allowed, or choose another sandbox for the service. sandbox: none is for a vendor you trust.",
   },
   SERVICE_CRASHED: {
     status: "UNAVAILABLE",

@@ -1,10 +1,11 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
-import { type ServiceEvent, ServiceRunner } from "./engine/index.ts";
+import { type ServiceEvent, ServiceRunner, verifySandbox } from "./engine/index.ts";
+import type { SignetError } from "./errors.ts";
 import { GrpcServer, verifyBindable } from "./grpc/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
-import { SealedFiles, verifySandbox } from "./plugin/index.ts";
+import { SealedFiles } from "./plugin/index.ts";
 import {
   type AuthorizedService,
   authorizeInstalled,
@@ -38,8 +39,11 @@ export interface RunningServer {
   readonly services: readonly Service[];
   /** Not serving, drain, settle the ledger, end the processes. Safe to call twice. */
   stop(): Promise<void>;
-  /** Ends everything without waiting for jobs; what they cost stays charged. */
-  stopNow(): Promise<void>;
+  /**
+   * Ends everything without waiting for jobs; what they cost stays charged.
+   * @param reason what nobody foresaw and made it end; told to the audit log
+   */
+  stopNow(reason?: SignetError): Promise<void>;
   /** Opens log files anew, after they were rotated. */
   reopenLogs(): void;
   /** Looks now whether TLS certificates were replaced, and uses them for new connections. */
@@ -73,8 +77,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let isStopping = false;
-  const services = first.services.map((service) => createService(first, service, createRunner(service)));
-  const inference = new Inference(services, runLog, log);
+  const inference = new Inference([], runLog, log);
   const isReady = () => !isStopping && inference.services.every((service) => service.runner.state === "ready");
 
   function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
@@ -131,11 +134,12 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await audit.close();
   }
 
-  let address: string;
-  try {
+  /** Bottom-up: files, processes, the port, and what looks after the license. */
+  async function start(): Promise<{ address: string; listener: GrpcServer; upkeep: LicenseUpkeep }> {
+    inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await verifyBindable(listen);
-    await Promise.all(services.map(({ runner }) => runner.start()));
-    grpc = new GrpcServer({
+    await Promise.all(inference.services.map(({ runner }) => runner.start()));
+    const listener = new GrpcServer({
       listen,
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
@@ -146,29 +150,33 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       version: packageVersion(),
       isReady,
     });
-    address = await grpc.listen();
+    grpc = listener;
+    const address = await listener.listen();
     await recordStart(audit, data, { address, tls: listen.tls !== null, version: packageVersion() });
-  } catch (error) {
+    const upkeep = new LicenseUpkeep(installed, {
+      ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
+      onChange: async (removed) => {
+        for (const name of removed) listener.forgetService(name);
+        showHealth();
+      },
+      onRenewed: (renewed) => recordAuthorization(audit, "license.renewed", renewed),
+      onRefused: (error) => recordRefusal(audit, error),
+      onWarning: ({ licenseId }, message) => {
+        audit.record({ event: "license.warning", detail: { licenseId, message } });
+      },
+    });
+    await upkeep.start();
+    return { address, listener, upkeep };
+  }
+
+  const { address, listener, upkeep } = await start().catch(async (error) => {
+    grpc?.abort();
     await release();
     throw error;
-  }
-  const listener = grpc;
-  const upkeep = new LicenseUpkeep(installed, {
-    ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
-    onChange: async (removed) => {
-      for (const name of removed) listener.forgetService(name);
-      showHealth();
-    },
-    onRenewed: (renewed) => recordAuthorization(audit, "license.renewed", renewed),
-    onRefused: (error) => recordRefusal(audit, error),
-    onWarning: ({ licenseId }, message) => {
-      audit.record({ event: "license.warning", detail: { licenseId, message } });
-    },
   });
-  await upkeep.start();
   // Last: who reads it may stop the server at once, and that must be in order.
   showHealth();
-  log.info({ address, tls: listen.tls !== null, services: services.map(({ conf }) => conf.name) }, "serving");
+  log.info({ address, tls: listen.tls !== null, services: inference.services.map(({ conf }) => conf.name) }, "serving");
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
@@ -194,8 +202,9 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       stopping ??= stop();
       return stopping;
     },
-    stopNow: async () => {
+    stopNow: async (reason) => {
       log.warn("stopping now");
+      if (reason !== undefined) audit.record({ event: "server.stopped", code: reason.code });
       listener.abort();
       upkeep.kill();
       for (const { runner } of inference.services) runner.kill();
@@ -232,8 +241,9 @@ function admit({ authorized, ledger, revocationLists }: FirstAuthorization<Ledge
 
 /** @throws SANDBOX_UNAVAILABLE, because a plugin must not run with less around it than the configuration says. */
 function prepareSandbox(log: Log, { defaults, services }: ServerConfig): void {
-  if ([defaults, ...Object.values(services)].every(({ sandbox }) => sandbox !== "seccomp")) return;
-  const { landlock } = verifySandbox();
+  const asked = new Set([defaults, ...Object.values(services)].map(({ sandbox }) => sandbox));
+  if (!asked.has("seccomp") && !asked.has("bwrap")) return;
+  const { landlock } = verifySandbox(asked.has("bwrap") ? "bwrap" : "seccomp");
   if (landlock > 0) log.info({ landlock }, "plugins run in a sandbox");
   else log.warn("plugins run in a sandbox, but this kernel has no Landlock: they can read what this user can read");
 }

@@ -33,9 +33,9 @@ const serviceFields = {
   ),
   startTimeoutMs: durationMs.min(1).describe("How long a plugin may take to load its model, in milliseconds."),
   sandbox: z
-    .enum(["seccomp", "none"])
+    .enum(["seccomp", "bwrap", "none"])
     .describe(
-      "`seccomp` keeps the service's process from the network, other processes and files it does not need; `none` is for a plugin that you trust with all of that.",
+      "`seccomp` keeps the service's process from the network, other processes and files it does not need; `bwrap` does the same a second time with bubblewrap, in name spaces where none of that is there; `none` is for a plugin that you trust with all of that.",
     ),
   callTimeoutMs: durationMs
     .min(1)

@@ -1,4 +1,3 @@
-import type { Duplex } from "node:stream";
 import { pluginFactsSchema } from "../plugin/index.ts";
 import { Channel } from "./channel.ts";
 import type { CheckTask, Finding, FindingLevel, FromCheck, ScenarioResult } from "./check-protocol.ts";
@@ -40,11 +39,11 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
     clearTimeout(timer);
     timer = setTimeout(() => {
       hasHung = true;
-      child.kill("SIGKILL");
+      child.kill();
     }, tryTimeoutMs);
   };
   watch();
-  for (const stream of [child.stdout!, child.stderr!]) {
+  for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       lastWords = (lastWords + text).slice(-MAX_TEXT);
     });
@@ -61,11 +60,11 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
       result = readResult(message);
     }
   };
-  const channel = new Channel<CheckTask>(child.stdio[3] as Duplex, {
+  const channel = new Channel<CheckTask>(child.channel, {
     onMessage: (message) => receive(message as FromCheck),
     onBroken: (what) => {
       findings.push({ level: "fail", check, found: `its process sent ${what}` });
-      child.kill("SIGKILL");
+      child.kill();
     },
     onEnd: () => {},
   });
@@ -78,11 +77,11 @@ export function runCheckProcess({ task, home, tryTimeoutMs }: CheckProcessOption
     }
     resolve({ findings, ...(result ?? { isUsable: false, size: null, facts: null }) });
   };
-  child.once("error", (error) => end(`the process could not be started: ${error.message}`));
+  child.onError((error) => end(`the process could not be started: ${error.message}`));
   // "close" comes after "exit", when everything the child had said has been read.
-  child.once("close", (code, signal) => {
+  child.onEnd("close", (how) => {
     if (hasHung) end(`did not return within ${tryTimeoutMs / 1000} s`);
-    else end(signal ? `the process was ended by ${signal}` : `the process ended with exit status ${code}`);
+    else end(`the process ${how}`);
   });
   channel.send({ ...task, files: task.files.map((file, index) => ({ ...file, fd: FIRST_INHERITED_FD + index })) });
   return promise;

@@ -1,6 +1,4 @@
-import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Duplex } from "node:stream";
 import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 import {
   type InheritedFile,
@@ -10,12 +8,14 @@ import {
   parseInstanceFacts,
   parsePluginFacts,
   type RunReply,
+  type Sandbox,
   type Slots,
 } from "../plugin/index.ts";
 import { Channel } from "./channel.ts";
+import type { Child } from "./child.ts";
 import { forwardLines } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
-import { type Sandbox, startChild } from "./start-child.ts";
+import { startChild } from "./start-child.ts";
 
 export interface HostProcessOptions {
   readonly service: string;
@@ -61,7 +61,7 @@ export class HostProcess {
   /** Resolves, never rejects, when the process is gone: with why, or null after an orderly stop. */
   readonly ended: Promise<SignetError | null>;
   readonly #options: HostProcessOptions;
-  readonly #child: ChildProcess;
+  readonly #child: Child;
   readonly #channel: Channel<ToHost>;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
@@ -85,7 +85,7 @@ export class HostProcess {
       inherited: [options.slots.fd, ...options.files.map((file) => file.fd)],
     });
     for (const stream of ["stdout", "stderr"] as const) {
-      forwardLines(this.#child[stream]!, (line) => options.onOutput(stream, line));
+      forwardLines(this.#child[stream], (line) => options.onOutput(stream, line));
     }
 
     const ready = Promise.withResolvers<HostFacts>();
@@ -100,7 +100,7 @@ export class HostProcess {
       () => clearTimeout(startTimer), // `ended` tells the same story to whoever does not wait for ready
     );
     const channelEnd = Promise.withResolvers<void>();
-    this.#channel = new Channel(this.#child.stdio[3] as Duplex, {
+    this.#channel = new Channel(this.#child.channel, {
       onMessage: (message) => {
         try {
           this.#receive(message as FromHost, ready);
@@ -112,7 +112,7 @@ export class HostProcess {
       onBroken: (what) => this.kill(this.#nonsense(what)),
       onEnd: () => {
         // Without a channel it can do nothing more. No reason is given: mostly it is gone already, and its exit says why.
-        this.#child.kill("SIGKILL");
+        this.#child.kill();
         channelEnd.resolve();
       },
     });
@@ -127,13 +127,13 @@ export class HostProcess {
         this.#pending.clear();
         resolve(error);
       };
-      this.#child.once("error", (error) => end(`could not be started: ${error.message}`));
-      this.#child.once("exit", async (code, signal) => {
+      this.#child.onError((error) => end(`could not be started: ${error.message}`));
+      this.#child.onEnd("exit", async (how) => {
         // What it said last may say why it ended, and may still have to be read.
         const timer = setTimeout(() => this.#channel.close(), LAST_WORDS_MS);
         await channelEnd.promise;
         clearTimeout(timer);
-        end(signal ? `ended by ${signal}` : `ended with exit status ${code}`);
+        end(how);
       });
     });
     this.#send({
@@ -151,9 +151,7 @@ export class HostProcess {
 
   /** True once nothing new may be given to it. */
   get isEnding(): boolean {
-    return (
-      this.#reason !== undefined || this.#stopping || this.#child.exitCode !== null || this.#child.signalCode !== null
-    );
+    return this.#reason !== undefined || this.#stopping || this.#child.hasEnded;
   }
 
   /** Runs the job whose inputs were written into `slot`. Rejects only if the process ends first. */
@@ -172,14 +170,14 @@ export class HostProcess {
   /** Ends the process at once; everything in it fails with `reason`. */
   kill(reason: SignetError): void {
     this.#reason ??= reason;
-    this.#child.kill("SIGKILL");
+    this.#child.kill();
   }
 
   /** Lets the plugin destroy its instance, then ends the process. Call when nothing runs in it. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#send({ type: "stop" });
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_GRACE_MS);
+    const timer = setTimeout(() => this.#child.kill(), STOP_GRACE_MS);
     await this.ended;
     clearTimeout(timer);
   }
@@ -224,7 +222,7 @@ export class HostProcess {
       );
       return;
     }
-    const bytes = anonymousMemoryBytes(this.#child.pid!);
+    const bytes = anonymousMemoryBytes(this.#child.pid);
     if (bytes > this.#options.memoryLimitBytes) {
       const found = Math.round(bytes / 2 ** 20);
       const limit = Math.round(this.#options.memoryLimitBytes / 2 ** 20);
@@ -257,7 +255,8 @@ function textOf(words: unknown): string {
 }
 
 /** Private memory of a process in bytes: without shared slots and sealed files. 0 if it is gone. */
-function anonymousMemoryBytes(pid: number): number {
+function anonymousMemoryBytes(pid: number | undefined): number {
+  if (pid === undefined) return 0;
   try {
     const match = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
     return match ? Number(match[1]) * 1024 : 0;

@@ -6,3 +6,4 @@ export { checkPlugin } from "./plugin-check.ts";
 export { readGpus } from "./read-gpus.ts";
 export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
 export type { ServiceEvent } from "./supervisor.ts";
+export { verifySandbox } from "./verify-sandbox.ts";

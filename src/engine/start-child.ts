@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { SignetError } from "../errors.ts";
-import { closeOthersOnExec, sandboxArguments } from "../plugin/index.ts";
+import { closeOthersOnExec, type Sandbox, sandboxCommand } from "../plugin/index.ts";
+import { Child } from "./child.ts";
 import { serviceHostEnvironment } from "./environment.ts";
 import { FIRST_INHERITED_FD } from "./protocol.ts";
-
-/** How a child is kept from what it does not need; `none` for a plugin that needs it after all. */
-export type Sandbox = "none" | "seccomp";
 
 export interface ChildOptions {
   /** A program of host/. */
@@ -24,7 +22,7 @@ export interface ChildOptions {
 /**
  * Starts a process that will run foreign code. It gets an environment of its own, the channel, and the descriptors
  * that are named: nothing else, also not what this process was itself started with.
- * @throws SERVICE_START_FAILED
+ * @throws SERVICE_START_FAILED, SANDBOX_UNAVAILABLE
  */
 export function startChild({
   program,
@@ -33,11 +31,16 @@ export function startChild({
   inherited,
   sandbox = "seccomp",
   nodeFlags = [],
-}: ChildOptions): ChildProcess {
+}: ChildOptions): Child {
   closeOthersOnExec();
-  const file = fileURLToPath(new URL(`./host/${program}`, import.meta.url));
-  const words = sandbox === "none" ? [file] : sandboxArguments(file, FIRST_INHERITED_FD + inherited.length);
-  const child = spawn(process.execPath, ["--disable-sigusr1", ...nodeFlags, ...words], {
+  const { path, args } = sandboxCommand({
+    sandbox,
+    program: fileURLToPath(new URL(`./host/${program}`, import.meta.url)),
+    nodeFlags: ["--disable-sigusr1", ...nodeFlags],
+    home,
+    descriptors: FIRST_INHERITED_FD + inherited.length,
+  });
+  const child = spawn(path, args, {
     env: serviceHostEnvironment(home, threads),
     cwd: home,
     stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],
@@ -47,5 +50,5 @@ export function startChild({
     child.on("error", () => {});
     throw new SignetError("SERVICE_START_FAILED", "no process could be started: this one has no file descriptors left");
   }
-  return child;
+  return new Child(child, sandbox);
 }

@@ -1,8 +1,7 @@
 import { SignetError } from "../errors.ts";
-import type { InheritedFile, Slots } from "../plugin/index.ts";
+import type { InheritedFile, Sandbox, Slots } from "../plugin/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
 import { type HostFacts, HostProcess } from "./host-process.ts";
-import type { Sandbox } from "./start-child.ts";
 
 /**
  * The states of a service:

@@ -6,6 +6,7 @@ export {
   SIGNET_OK,
   SIGNET_OUT_OF_RANGE,
 } from "./abi.ts";
+export { bubblewrapTrial, bubblewrapUnavailable, findBubblewrap } from "./bubblewrap.ts";
 export { loadOrder, systemLibraries } from "./dependencies.ts";
 export {
   type InstanceFacts,
@@ -32,7 +33,7 @@ export {
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { protectMemory } from "./protect-memory.ts";
 export { type InputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
-export { closeSandbox, sandboxArguments, verifySandbox } from "./sandbox.ts";
+export { closeSandbox, readSandboxFacts, type Sandbox, type SandboxFacts, sandboxCommand } from "./sandbox.ts";
 export { compareFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
 export { alignTensor, Slots } from "./slots.ts";
 export {

@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import koffi from "koffi";
 import { SystemCallError } from "./libc.ts";
+import type { Access, Place } from "./places.ts";
 
 /** Landlock: what a process may open is a list of places. Linux 5.13 and newer, where it is not turned off. */
 
@@ -20,15 +21,6 @@ const changeDirectories = 0b1_1111_1111n << 4n; // REMOVE_DIR to MAKE_SYM
 const REFER = 1n << 13n; // version 2
 const TRUNCATE = 1n << 14n; // version 3
 const IOCTL_DEV = 1n << 15n; // version 5
-
-/** What may be done below a path, or with the file that it is. */
-export type Access = "read" | "use" | "own";
-
-export interface Place {
-  readonly path: string;
-  /** `read` a tree or a file, `use` a device, `own` a directory: make, change and remove files in it. */
-  readonly access: Access;
-}
 
 const syscall = koffi.load(null as unknown as string).func("long syscall(long number, ...)");
 

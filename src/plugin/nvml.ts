@@ -1,7 +1,8 @@
-import { readdirSync, realpathSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import koffi from "koffi";
 import { z } from "zod";
+import { findSystemFile, type SystemFile } from "./system-file.ts";
 
 /**
  * NVIDIA's management library, which the driver brings along: what GPUs there are. It is not part of any license, so
@@ -45,29 +46,15 @@ export function noGpus(reason: string): GpuReading {
 }
 
 /** The driver's library below a root; `reason` says why there is none to load. */
-export function findNvml(root = "/"): { readonly path: string } | { readonly path: null; readonly reason: string } {
-  for (const directory of directories) {
-    const found = realpathOf(join(root, directory, LIBRARY));
-    if (found === undefined) continue;
-    if (!statSync(found).isFile()) return { path: null, reason: `${LIBRARY} is not a file` };
-    const isSafe = belongsToSystem(found) && belongsToSystem(dirname(found));
-    return isSafe
-      ? { path: found }
-      : { path: null, reason: `${LIBRARY} or its directory can be changed by other users, so it is not loaded` };
-  }
+export function findNvml(root = "/"): SystemFile {
+  const found = findSystemFile(LIBRARY, root, directories);
+  if (found !== null)
+    return found.path === null ? { path: null, reason: `${found.reason}, so it is not loaded` } : found;
   const hasDevice = list(join(root, "dev")).some((name) => /^nvidia[0-9]+$/.test(name));
   const reason = hasDevice
     ? `there are NVIDIA devices, but no ${LIBRARY}: the driver is not installed here, or not passed into this container`
     : `no NVIDIA driver is installed (no ${LIBRARY})`;
   return { path: null, reason };
-}
-
-function realpathOf(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
-  }
 }
 
 function list(path: string): string[] {
@@ -76,12 +63,6 @@ function list(path: string): string[] {
   } catch {
     return [];
   }
-}
-
-/** Only root, or the user who would be attacked, could have put something else there. */
-function belongsToSystem(path: string): boolean {
-  const { mode, uid } = statSync(path);
-  return (mode & 0o022) === 0 && (uid === 0 || uid === process.getuid?.());
 }
 
 /** More than any machine has; a count beyond it is nonsense and not a loop to go through. */

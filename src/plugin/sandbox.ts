@@ -1,32 +1,58 @@
 import { fileURLToPath } from "node:url";
 import { SignetError } from "../errors.ts";
+import { bubblewrapCommand, type Command } from "./bubblewrap.ts";
 import { landlockVersion } from "./landlock.ts";
 import { protectMemory } from "./protect-memory.ts";
 import { filterSystemCalls, hasSystemCallFilters } from "./seccomp.ts";
+
+/**
+ * How a child is kept from what it does not need: it restricts itself (`seccomp`), does so in name spaces of its own that
+ * bubblewrap makes (`bwrap`), or, for a plugin that needs more after all, not (`none`).
+ */
+export type Sandbox = "none" | "seccomp" | "bwrap";
 
 /** The argument that tells a program that it runs in a sandbox, and has to close it behind itself. */
 const SANDBOX_WORD = "sandboxed";
 
 export interface SandboxFacts {
-  /** The kernel's version of Landlock; 0 where files are not restricted, because it has none. */
+  /** The kernel's version of Landlock; 0 where files are not restricted by it, because it has none. */
   readonly landlock: number;
 }
 
-/** @throws SANDBOX_UNAVAILABLE where this kernel filters no system calls. */
-export function verifySandbox(): SandboxFacts {
+/** What this kernel has for every sandbox. @throws SANDBOX_UNAVAILABLE where it filters no system calls */
+export function readSandboxFacts(): SandboxFacts {
+  verifyFilters();
+  return { landlock: landlockVersion() };
+}
+
+function verifyFilters(): void {
   if (!hasSystemCallFilters()) {
     throw new SignetError(
       "SANDBOX_UNAVAILABLE",
       "expected this kernel to filter system calls (seccomp), found it does not",
     );
   }
-  return { landlock: landlockVersion() };
 }
 
-/** Node's arguments to run `program` in a sandbox with its first `descriptors` descriptors. @throws SANDBOX_UNAVAILABLE */
-export function sandboxArguments(program: string, descriptors: number): string[] {
-  verifySandbox();
-  return [fileURLToPath(new URL("./confine.ts", import.meta.url)), `${descriptors}`, program, SANDBOX_WORD];
+export interface SandboxOptions {
+  readonly sandbox: Sandbox;
+  /** A program for Node: its file. */
+  readonly program: string;
+  readonly nodeFlags: readonly string[];
+  /** An existing directory, the one that it may write to. */
+  readonly home: string;
+  /** How many of its first descriptors the program keeps. */
+  readonly descriptors: number;
+}
+
+/** What to start so that a program for Node runs in a sandbox. @throws SANDBOX_UNAVAILABLE */
+export function sandboxCommand({ sandbox, program, nodeFlags, home, descriptors }: SandboxOptions): Command {
+  const node = (...args: string[]): Command => ({ path: process.execPath, args: [...nodeFlags, ...args] });
+  if (sandbox === "none") return node(program);
+  verifyFilters();
+  const confine = fileURLToPath(new URL("./confine.ts", import.meta.url));
+  const confined = node(confine, `${descriptors}`, program, SANDBOX_WORD);
+  return sandbox === "bwrap" ? bubblewrapCommand(confined, home) : confined;
 }
 
 /**

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ServiceRunner } from "../../src/engine/index.ts";
-import { SealedFiles } from "../../src/plugin/index.ts";
+import { type Sandbox, SealedFiles } from "../../src/plugin/index.ts";
 import { job } from "./runner.ts";
 
 const native = join(import.meta.dirname, "..", "..", "native");
@@ -63,7 +63,7 @@ export interface Intruder {
 }
 
 /** A running service whose plugin makes any system call that the test asks for. It runs until `end`. */
-export async function startIntruder(sandbox: "seccomp" | "none" = "seccomp"): Promise<Intruder> {
+export async function startIntruder(sandbox: Sandbox): Promise<Intruder> {
   const directory = mkdtempSync(join(tmpdir(), "signet-test-intruder-"));
   const home = join(directory, "home");
   mkdirSync(home);

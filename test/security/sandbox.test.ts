@@ -2,12 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { attack } from "../helpers/attack.ts";
 import { useDirectory } from "../helpers/crooked.ts";
-import { type CallName, type Intruder, startIntruder } from "../helpers/intruder.ts";
+import { type Called, type CallName, type Intruder, startIntruder } from "../helpers/intruder.ts";
+import { sandboxes, skipWithout } from "../helpers/sandboxes.ts";
 
-/** A plugin with bad intentions, in a real service host. Each attack succeeds without the sandbox, as the last test shows. */
+/** A plugin with bad intentions, in a real service host. Each attack succeeds without a sandbox, as the last test shows. */
 
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -99,42 +100,58 @@ const tries: readonly Try[] = [
   { name: "sets the clock", tried: "clock_settime()", call: () => ["clock_settime", 0, 0] },
 ];
 
-let intruder: Intruder;
-beforeAll(async () => {
-  intruder = await startIntruder();
+const intruders = new Map<string, Intruder>();
+afterAll(async () => {
+  for (const intruder of intruders.values()) await intruder.end();
 });
-afterAll(() => intruder.end());
 
-describe("attacks on the rest of the machine by a plugin", () => {
+/** The plugin in that sandbox, for the tests of a describe: one for the whole file. */
+function useIntruder(sandbox: (typeof sandboxes)[number]): () => Intruder {
+  beforeEach(async (context) => {
+    skipWithout(sandbox, context);
+    if (!intruders.has(sandbox)) intruders.set(sandbox, await startIntruder(sandbox));
+  });
+  return () => intruders.get(sandbox)!;
+}
+
+describe.each(sandboxes)("attacks on the rest of the machine by a plugin, sandbox: %s", (sandbox) => {
+  const intruder = useIntruder(sandbox);
   for (const { name, tried, call } of tries) {
     attack(name, tried, async () => {
-      const { error } = await intruder.call(...call(process.pid));
+      const { error } = await intruder().call(...call(process.pid));
       expect(error).toBe("EPERM");
       return { outcome: "refused by the kernel", code: error };
     });
   }
 
   attack("starts a process by a call whose flags no filter sees", "clone3()", async () => {
-    const { error } = await intruder.call("clone3", 0, 0);
+    const { error } = await intruder().call("clone3", 0, 0);
     expect(error).toBe("ENOSYS");
     return { outcome: "the kernel says it has no such call", code: error };
   });
 
   attack("makes calls by the numbers of the x32 ABI", "socket() | 0x40000000", async ({ skip }) => {
     if (process.arch !== "x64") skip("there is no x32 ABI here");
-    const { error } = await intruder.callNumber(0x4000_0000 + 41, AF_INET, SOCK_STREAM, 0);
+    const { error } = await intruder().callNumber(0x4000_0000 + 41, AF_INET, SOCK_STREAM, 0);
     expect(error).toBe("ENOSYS");
     return { outcome: "the kernel says it has no such call", code: error };
   });
 
   attack("tries again from a thread of its own", "pthread_create(), socket()", async () => {
-    const { error } = await intruder.callInThread("socket", AF_INET, SOCK_STREAM, 0);
+    const { error } = await intruder().callInThread("socket", AF_INET, SOCK_STREAM, 0);
     expect(error).toBe("EPERM");
     return { outcome: "the filter holds in every thread", code: error };
   });
 });
 
-describe("attacks on files by a plugin", () => {
+describe.each(sandboxes)("attacks on files by a plugin, sandbox: %s", (sandbox) => {
+  const intruder = useIntruder(sandbox);
+  /** What lies outside of name spaces is not there; without them, it is, but not to be opened. */
+  const refused = ({ error }: Called, apart = "ENOENT") => {
+    expect(error).toBe(sandbox === "bwrap" ? apart : "EACCES");
+    const outcome = error === "EROFS" ? "it is read-only there" : "there is no such file";
+    return { outcome: sandbox === "bwrap" ? outcome : "refused by Landlock", code: error };
+  };
   const secret = (directory: string) => {
     const path = join(directory, "host.key");
     writeFileSync(path, "a secret", { mode: 0o600 });
@@ -142,87 +159,72 @@ describe("attacks on files by a plugin", () => {
   };
 
   attack("reads the host's key", "open(host.key)", async () => {
-    const { error } = await intruder.call("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
   });
 
   attack("reads it by a path through its own directory", "open(HOME/../host.key)", async () => {
     const around = `/proc/self/cwd/../../../..${secret(useDirectory())}`;
-    const { error } = await intruder.call("openat", AT_FDCWD, around, O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, around, O_RDONLY, 0));
   });
 
   attack("reads it from a thread of its own", "pthread_create(), open(host.key)", async () => {
-    const { error } = await intruder.callInThread("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().callInThread("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
   });
 
   attack("reads the gateway's memory as a file", "open(/proc/PID/mem)", async () => {
-    const { error } = await intruder.call("openat", AT_FDCWD, `/proc/${process.pid}/mem`, O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/mem`, O_RDONLY, 0));
   });
 
   attack("opens the gateway's descriptors", "open(/proc/PID/fd/N)", async () => {
-    const { error } = await intruder.call("openat", AT_FDCWD, `/proc/${process.pid}/fd/0`, O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/fd/0`, O_RDONLY, 0));
   });
 
   attack("reads the serial numbers of the machine", "open(/sys/class/dmi/id/product_uuid)", async () => {
-    const { error } = await intruder.call("openat", AT_FDCWD, "/sys/devices/virtual", O_RDONLY, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, "/sys/devices/virtual", O_RDONLY, 0));
   });
 
   attack("writes where others look", "open(/tmp/x, O_CREAT)", async () => {
     const path = join(useDirectory(), "new");
-    const { error } = await intruder.call("openat", AT_FDCWD, path, O_WRONLY_CREATE, 0o600);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, path, O_WRONLY_CREATE, 0o600));
   });
 
   attack("removes a file of the server", "unlink(ledger)", async () => {
     const directory = useDirectory();
-    const { error } = await intruder.call("unlinkat", AT_FDCWD, secret(directory), 0);
-    expect(error).toBe("EACCES");
+    const called = await intruder().call("unlinkat", AT_FDCWD, secret(directory), 0);
     expect(readdirSync(directory)).toEqual(["host.key"]);
-    return { outcome: "refused by Landlock", code: error };
+    return refused(called);
   });
 
   attack("changes the server's own program", "open(src/server.ts, O_WRONLY)", async () => {
     const program = join(import.meta.dirname, "..", "..", "src", "server.ts");
-    const { error } = await intruder.call("openat", AT_FDCWD, program, 1, 0);
-    expect(error).toBe("EACCES");
-    return { outcome: "refused by Landlock", code: error };
+    return refused(await intruder().call("openat", AT_FDCWD, program, 1, 0), "EROFS");
   });
 });
 
-describe("a service host", () => {
+describe.each(sandboxes)("a service host, sandbox: %s", (sandbox) => {
+  const intruder = useIntruder(sandbox);
+
   test("has no capability, no way to gain one, a filter, no core dump and a bound for its files", async () => {
-    const status = statusOf(intruder.pid);
+    const status = statusOf(intruder().pid);
     expect(status).toMatchObject({ NoNewPrivs: "1", Seccomp: "2" });
     // For root, reading files remains; Landlock decides which.
     expect(BigInt(`0x${status.CapEff}`) & ~4n).toBe(0n);
     expect(BigInt(`0x${status.CapBnd}`) & ~(process.getuid!() === 0 ? 4n : -1n)).toBe(0n);
-    const limits = readFileSync(`/proc/${intruder.pid}/limits`, "utf8");
+    const limits = readFileSync(`/proc/${intruder().pid}/limits`, "utf8");
     expect(limits).toMatch(/^Max core file size +0 +0 /m);
     expect(limits).toMatch(/^Max file size +1073741824 +1073741824 /m);
   });
 
   test("has the restrictions in every thread", async () => {
-    const threads = readdirSync(`/proc/${intruder.pid}/task`);
+    const threads = readdirSync(`/proc/${intruder().pid}/task`);
     expect(threads.length).toBeGreaterThan(3);
     for (const thread of threads) {
-      expect(statusOf(`${intruder.pid}/task/${thread}`)).toMatchObject({ NoNewPrivs: "1", Seccomp: "2" });
+      expect(statusOf(`${intruder().pid}/task/${thread}`)).toMatchObject({ NoNewPrivs: "1", Seccomp: "2" });
     }
   });
 
   test("has no descriptor but its streams, the channel, the slots, the library and Node's own", async () => {
-    const directory = `/proc/${intruder.pid}/fd`;
+    const directory = `/proc/${intruder().pid}/fd`;
     const open = readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)).replace(/\d+/g, "N"));
     const kinds = new Set(open);
     expect(open.filter((name) => name.startsWith("socket:"))).toHaveLength(3); // stdout, stderr, the channel
@@ -235,19 +237,45 @@ describe("a service host", () => {
   });
 
   test("can still do what plugins do: threads, memory files, its own files, signals to itself", async () => {
-    expect(await intruder.callInThread("getpid")).toMatchObject({ returned: intruder.pid });
-    expect(await intruder.call("memfd_create", "x", 0)).toMatchObject({ error: "" });
-    expect(await intruder.call("openat", AT_FDCWD, join(intruder.home, "cache"), O_WRONLY_CREATE, 0o600)).toMatchObject(
-      {
-        error: "",
-      },
-    );
-    expect(await intruder.call("openat", AT_FDCWD, "/proc/self/status", O_RDONLY, 0)).toMatchObject({ error: "" });
-    expect(await intruder.call("openat", AT_FDCWD, "/proc/cpuinfo", O_RDONLY, 0)).toMatchObject({ error: "" });
-    expect(await intruder.call("kill", intruder.pid, 0)).toMatchObject({ error: "" });
-    expect(await intruder.call("prlimit64", 0, 7, 0, 0)).toMatchObject({ error: "" });
+    const self = Number(statusOf(intruder().pid).NSpid!.split(/\s+/).at(-1));
+    expect(await intruder().callInThread("getpid")).toMatchObject({ returned: self });
+    expect(await intruder().call("memfd_create", "x", 0)).toMatchObject({ error: "" });
+    expect(
+      await intruder().call("openat", AT_FDCWD, join(intruder().home, "cache"), O_WRONLY_CREATE, 0o600),
+    ).toMatchObject({
+      error: "",
+    });
+    expect(await intruder().call("openat", AT_FDCWD, "/proc/self/status", O_RDONLY, 0)).toMatchObject({ error: "" });
+    expect(await intruder().call("openat", AT_FDCWD, "/proc/cpuinfo", O_RDONLY, 0)).toMatchObject({ error: "" });
+    expect(await intruder().call("kill", self, 0)).toMatchObject({ error: "" });
+    expect(await intruder().call("prlimit64", 0, 7, 0, 0)).toMatchObject({ error: "" });
+  });
+});
+
+describe("name spaces", () => {
+  const intruder = useIntruder("bwrap");
+
+  test("are its own, all of them, so that it would be kept apart without the filter too", () => {
+    for (const kind of ["user", "pid", "ipc", "net", "uts", "cgroup", "mnt"]) {
+      const own = readlinkSync(`/proc/${intruder().pid}/ns/${kind}`);
+      expect([kind, own]).not.toEqual([kind, readlinkSync(`/proc/self/ns/${kind}`)]);
+    }
+    const interfaces = readFileSync(`/proc/${intruder().pid}/net/dev`, "utf8").trim().split("\n").slice(2);
+    expect(interfaces.map((line) => line.trim().split(":")[0])).toEqual(["lo"]);
   });
 
+  test("have no file that can be written but devices and the service's own directory", () => {
+    const mounts = readFileSync(`/proc/${intruder().pid}/mountinfo`, "utf8").trim().split("\n");
+    const points = mounts.map((line) => line.split(" ")).map(([, , , , point, options]) => ({ point, options }));
+    const writable = points.filter(({ options }) => options!.split(",").includes("rw")).map(({ point }) => point!);
+    const devices = /^\/dev\/(?:null|zero|random|urandom|nvidia.*|dri)$/;
+    expect(writable.filter((point) => !devices.test(point))).toEqual([intruder().home]);
+    expect(points.map(({ point }) => point)).toEqual(expect.arrayContaining(["/", "/proc", "/usr"]));
+    expect(points.map(({ point }) => point)).not.toContain("/etc");
+  });
+});
+
+describe("a service host, sandbox: none", () => {
   test("could do all of that without the sandbox", async () => {
     const free = await startIntruder("none");
     onTestFinished(free.end);

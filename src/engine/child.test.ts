@@ -1,0 +1,93 @@
+import { readFileSync } from "node:fs";
+import { beforeEach, describe, expect, test } from "vitest";
+import { nativeLibrary } from "../../test/helpers/native.ts";
+import { faultyJob, faultyResult, useService } from "../../test/helpers/runner.ts";
+import { skipWithout } from "../../test/helpers/sandboxes.ts";
+import type { ServiceEvent } from "./index.ts";
+
+/** What is watched of a service's process holds with the two of bubblewrap in between. */
+
+const faulty = nativeLibrary("faulty");
+const bwrap = { sandbox: "bwrap" } as const;
+
+const messages = (events: readonly ServiceEvent[]) =>
+  events.filter((event) => event.type === "ended").map(({ error }) => error.message);
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+}
+
+/** A zombie has ended too; whoever takes in orphans here may not be quick to wait for it. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+describe("sandbox: bwrap", () => {
+  beforeEach((context) => skipWithout("bwrap", context));
+
+  test.each([
+    ["segv", 1, "SERVICE_CRASHED", "ended by SIGSEGV"],
+    ["abort", 1, "SERVICE_CRASHED", "ended by SIGABRT"],
+    ["fpe", 1, "SERVICE_CRASHED", "ended by SIGFPE"],
+    ["exit", 0, "SERVICE_CRASHED", "ended with exit status 0"],
+    ["exit", 42, "SERVICE_CRASHED", "ended with exit status 42"],
+    ["say-noise", 1, "SERVICE_PROTOCOL", "not JSON"],
+  ])("%s(%i) fails that job with %s: %s, and the next one succeeds", async (mode, amount, code, how) => {
+    const { runner, events } = await useService(faulty, {}, bwrap);
+    await expect(runner.submit(faultyJob(mode, amount))).rejects.toMatchObject({ code });
+    expect(faultyResult((await runner.submit(faultyJob("ok", 7))).outputs)).toBe(7);
+    expect(messages(events)).toEqual([expect.stringContaining(how)]);
+  });
+
+  test("an endless loop is ended at the job's run limit, with every process of the sandbox", async () => {
+    const { runner, events } = await useService(faulty, {}, { ...bwrap, cancelGraceMs: 100 });
+    const inside = runner.pid!;
+    const lineage = [inside, parentOf(inside), parentOf(parentOf(inside))];
+    expect(parentOf(lineage.at(-1)!)).toBe(process.pid);
+    const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200 }));
+    const next = runner.submit(faultyJob("ok", 5));
+    await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
+    expect(faultyResult((await next).outputs)).toBe(5);
+    expect(events.filter((event) => event.type === "ended")).toHaveLength(1);
+    expect(isAlive(inside)).toBe(false);
+    await expect.poll(() => lineage.filter(isAlive)).toEqual([]);
+  });
+
+  test("growth beyond the memory limit is seen through the processes in between", async () => {
+    const { runner, events } = await useService(faulty, {}, { ...bwrap, memoryLimitBytes: 400 * 2 ** 20 });
+    await runner.submit(faultyJob("leak", 500)).catch((error) => expect(error.code).toBe("SERVICE_OUT_OF_MEMORY"));
+    await expect.poll(() => events.find((event) => event.type === "ended")?.error.code).toBe("SERVICE_OUT_OF_MEMORY");
+    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+  });
+
+  test.each(["fail", "segv", "exit", "loop"])("a plugin whose create does %s is reported", async (create) => {
+    const started = useService(faulty, { create }, { ...bwrap, startTimeoutMs: 3_000 });
+    await expect(started).rejects.toMatchObject({ code: "SERVICE_START_FAILED" });
+  });
+
+  test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s to all of its processes ends no job", async (signal) => {
+    const { runner, events } = await useService(faulty, {}, bwrap);
+    const inside = runner.pid!;
+    const begun = Promise.withResolvers<void>();
+    const begin = () => {
+      begun.resolve();
+      return () => {};
+    };
+    const running = runner.submit(faultyJob("wait", 500, { begin }));
+    await begun.promise;
+    for (const pid of [parentOf(parentOf(inside)), parentOf(inside), inside]) process.kill(pid, signal);
+    expect(faultyResult((await running).outputs)).toBe(500);
+    expect(events.filter((event) => event.type === "ended")).toEqual([]);
+  });
+
+  test("a process killed by somebody else is told as that, and replaced", async () => {
+    const { runner, events } = await useService(faulty, {}, bwrap);
+    process.kill(runner.pid!, "SIGKILL");
+    await expect.poll(() => messages(events)).toEqual([expect.stringContaining("ended by SIGKILL")]);
+    expect(faultyResult((await runner.submit(faultyJob("ok", 3))).outputs)).toBe(3);
+  });
+});
