@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { readLaunch, verifyLaunch } from "./index.ts";
+
+const attack = attacksOn("the start of the server");
 
 const nodeOptions = ["--disable-sigusr1"];
 
@@ -22,7 +25,7 @@ describe("a start is refused with", () => {
     ["OPENSSL_CONF=/tmp/evil.cnf"],
     ["OPENSSL_MODULES=/tmp"],
     ["OPENSSL_ENGINES=/tmp"],
-  ])("%s", (entry) => {
+  ])("%s", attack.each("brings code in by the environment"), (entry) => {
     const [name, value] = entry.split("=");
     const launch = { environ: environOf("PATH=/bin", entry, "HOME=/"), nodeOptions };
     expect(() => verifyLaunch(launch)).toThrow(
@@ -34,12 +37,16 @@ describe("a start is refused with", () => {
     );
   });
 
-  test("the second of two variables of one name", () => {
-    const environ = environOf("LD_PRELOAD=", "LD_PRELOAD=/tmp/evil.so");
-    expect(() => verifyLaunch({ environ, nodeOptions })).toThrow(
-      expect.objectContaining({ code: "ENVIRONMENT_UNSAFE" }),
-    );
-  });
+  test(
+    "the second of two variables of one name",
+    attack("hides a variable behind another", "LD_PRELOAD= twice"),
+    () => {
+      const environ = environOf("LD_PRELOAD=", "LD_PRELOAD=/tmp/evil.so");
+      expect(() => verifyLaunch({ environ, nodeOptions })).toThrow(
+        expect.objectContaining({ code: "ENVIRONMENT_UNSAFE" }),
+      );
+    },
+  );
 
   test.each([
     ["--inspect"],
@@ -51,17 +58,21 @@ describe("a start is refused with", () => {
     ["--experimental-loader"],
     ["--env-file=.env"],
     ["--openssl-config=x"],
-  ])("Node's %s", (option) => {
+  ])("Node's %s", attack.each("brings code in by Node's options"), (option) => {
     expect(() => verifyLaunch({ environ: "", nodeOptions: [...nodeOptions, option] })).toThrow(
       expect.objectContaining({ code: "ENVIRONMENT_UNSAFE" }),
     );
   });
 
-  test("a debugger that SIGUSR1 would open", () => {
-    expect(() => verifyLaunch({ environ: "", nodeOptions: [] })).toThrow(
-      expect.objectContaining({ code: "ENVIRONMENT_UNSAFE" }),
-    );
-  });
+  test(
+    "a debugger that SIGUSR1 would open",
+    attack("has a signal open a debugger", "without --disable-sigusr1"),
+    () => {
+      expect(() => verifyLaunch({ environ: "", nodeOptions: [] })).toThrow(
+        expect.objectContaining({ code: "ENVIRONMENT_UNSAFE" }),
+      );
+    },
+  );
 });
 
 test("an ordinary environment is accepted, that of a container image with Node and empty variables included", () => {

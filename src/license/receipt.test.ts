@@ -3,12 +3,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { envelopeKinds } from "./envelope.ts";
 import { createHostKey, type HostKey } from "./host-key.ts";
 import { createDeactivationReceipt, parseDeactivationReceipt } from "./receipt.ts";
 import type { DeactivationReceipt } from "./schema.ts";
 import { signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const directory = mkdtempSync(join(tmpdir(), "signet-receipt-"));
 const licenseId = randomUUID();
@@ -37,7 +40,7 @@ test("a receipt says which license was given back, by which host, and what was u
   });
 });
 
-test("one changed bit anywhere is noticed", () => {
+test("one changed bit anywhere is noticed", attack("edits a deactivation receipt", "one bit of every byte"), () => {
   const file = create();
   for (const [index] of file.entries()) {
     const changed = Buffer.from(file);
@@ -46,18 +49,28 @@ test("one changed bit anywhere is noticed", () => {
   }
 });
 
-test("another key's signature, another license's totals and an unknown field are refused", async () => {
-  const receipt = parseDeactivationReceipt(create());
-  const other = await createHostKey(join(directory, "other"));
-  expect(() => parseDeactivationReceipt(signed(receipt))).not.toThrow();
-  const signingKey = other.signingPublic.toString("base64");
-  expect(() => parseDeactivationReceipt(signed({ ...receipt, signingKey }))).toThrow(invalid);
-  const others = { ...receipt, ledger: { ...ledger, licenseId: randomUUID() } };
-  expect(() => parseDeactivationReceipt(signed(others))).toThrow(invalid);
-  expect(() => parseDeactivationReceipt(signed({ ...receipt, extra: 1 }))).toThrow(invalid);
-});
+test(
+  "another key's signature, another license's totals and an unknown field are refused",
+  attack("makes a receipt for another license", "another key, other totals, an unknown field"),
+  async () => {
+    const receipt = parseDeactivationReceipt(create());
+    const other = await createHostKey(join(directory, "other"));
+    expect(() => parseDeactivationReceipt(signed(receipt))).not.toThrow();
+    const signingKey = other.signingPublic.toString("base64");
+    expect(() => parseDeactivationReceipt(signed({ ...receipt, signingKey }))).toThrow(invalid);
+    const others = { ...receipt, ledger: { ...ledger, licenseId: randomUUID() } };
+    expect(() => parseDeactivationReceipt(signed(others))).toThrow(invalid);
+    expect(() => parseDeactivationReceipt(signed({ ...receipt, extra: 1 }))).toThrow(invalid);
+  },
+);
 
-test("a host's request is no receipt, though the same key signed it", () => {
-  const { payloadType } = envelopeKinds.request;
-  expect(() => parseDeactivationReceipt(signed(parseDeactivationReceipt(create()), { payloadType }))).toThrow(invalid);
-});
+test(
+  "a host's request is no receipt, though the same key signed it",
+  attack("replays a request as a receipt", "payload type confusion"),
+  () => {
+    const { payloadType } = envelopeKinds.request;
+    expect(() => parseDeactivationReceipt(signed(parseDeactivationReceipt(create()), { payloadType }))).toThrow(
+      invalid,
+    );
+  },
+);

@@ -5,10 +5,13 @@ import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import { inspect } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { SignetError } from "../errors.ts";
 import { createLog, type Log } from "./log.ts";
 import { MAX_WAITING_BYTES, openRunLog, type RunRecord } from "./run-log.ts";
 import { Secret } from "./secret.ts";
+
+const attack = attacksOn("logs and tickets");
 
 const secretText = "sgn_topsecret";
 
@@ -26,19 +29,24 @@ function useLog(format: "json" | "pretty" = "json"): { log: Log; lines: string[]
 describe("a secret", () => {
   const secret = new Secret(secretText);
 
-  test("is not shown by printing, joining, inspecting, serializing, spreading or cloning", () => {
-    const shown = [
-      String(secret),
-      `${secret}`,
-      [secret].join(),
-      inspect(secret, { showHidden: true, depth: 9 }),
-      inspect({ inside: [secret] }, { depth: 9 }),
-      JSON.stringify({ secret }),
-      JSON.stringify({ ...secret }),
-      JSON.stringify(structuredClone({ ...secret })),
-    ];
-    expect(shown.join("\n")).not.toContain(secretText);
-  });
+  test(
+    "is not shown by printing, joining, inspecting, serializing, spreading or cloning",
+    attack("has a secret printed by mistake", "8 ways to print a value"),
+    () => {
+      const shown = [
+        String(secret),
+        `${secret}`,
+        [secret].join(),
+        inspect(secret, { showHidden: true, depth: 9 }),
+        inspect({ inside: [secret] }, { depth: 9 }),
+        JSON.stringify({ secret }),
+        JSON.stringify({ ...secret }),
+        JSON.stringify(structuredClone({ ...secret })),
+      ];
+      expect(shown.join("\n")).not.toContain(secretText);
+      observed(`not shown in any of ${shown.length} ways`);
+    },
+  );
 
   test("is given to who asks for it by name", () => {
     expect(secret.reveal()).toBe(secretText);
@@ -46,34 +54,49 @@ describe("a secret", () => {
 });
 
 describe("the log", () => {
-  test("hides secrets by type, wherever they are", () => {
-    const { log, lines } = useLog();
-    const { privateKey } = generateKeyPairSync("ed25519");
-    log.info({ a: new Secret(secretText), b: { c: [privateKey, createSecretKey(Buffer.from(secretText))] } }, "made");
-    log.child({ bound: new Secret(secretText) }).info("made");
-    expect(lines.join("")).not.toContain(secretText);
-    expect(JSON.parse(lines[0]!)).toMatchObject({ a: "[secret]", b: { c: ["[secret]", "[secret]"] } });
-    expect(JSON.parse(lines[1]!)).toMatchObject({ bound: "[secret]" });
-  });
+  test(
+    "hides secrets by type, wherever they are",
+    attack("reads keys in the log", "Secret and key objects, however deep"),
+    () => {
+      const { log, lines } = useLog();
+      const { privateKey } = generateKeyPairSync("ed25519");
+      log.info({ a: new Secret(secretText), b: { c: [privateKey, createSecretKey(Buffer.from(secretText))] } }, "made");
+      log.child({ bound: new Secret(secretText) }).info("made");
+      expect(lines.join("")).not.toContain(secretText);
+      expect(JSON.parse(lines[0]!)).toMatchObject({ a: "[secret]", b: { c: ["[secret]", "[secret]"] } });
+      expect(JSON.parse(lines[1]!)).toMatchObject({ bound: "[secret]" });
+      observed("they are shown as [secret]");
+    },
+  );
 
-  test("hides secrets by well-known names, however written and however deep", () => {
-    const { log, lines } = useLog();
-    log.info(
-      {
-        headers: { Authorization: `Bearer ${secretText}` },
-        x: { y: { private_key: secretText, passphrase: secretText } },
-      },
-      "m",
-    );
-    log.child({ token: secretText }).child({ Password: secretText }).info("m");
-    expect(lines.join("")).not.toContain(secretText);
-  });
+  test(
+    "hides secrets by well-known names, however written and however deep",
+    attack("reads tokens in the log", "authorization, private_key, passphrase, token"),
+    () => {
+      const { log, lines } = useLog();
+      log.info(
+        {
+          headers: { Authorization: `Bearer ${secretText}` },
+          x: { y: { private_key: secretText, passphrase: secretText } },
+        },
+        "m",
+      );
+      log.child({ token: secretText }).child({ Password: secretText }).info("m");
+      expect(lines.join("")).not.toContain(secretText);
+      observed("they are not in the log");
+    },
+  );
 
-  test("shows how many bytes there were, never the bytes", () => {
-    const { log, lines } = useLog();
-    log.info({ tensor: { data: Buffer.from(secretText) } }, "received");
-    expect(JSON.parse(lines[0]!).tensor).toEqual({ data: `[${secretText.length} bytes]` });
-  });
+  test(
+    "shows how many bytes there were, never the bytes",
+    attack("reads tensors in the log", "a buffer that is logged"),
+    () => {
+      const { log, lines } = useLog();
+      log.info({ tensor: { data: Buffer.from(secretText) } }, "received");
+      expect(JSON.parse(lines[0]!).tensor).toEqual({ data: `[${secretText.length} bytes]` });
+      observed("their number is shown, and no byte");
+    },
+  );
 
   test("shows an error's code, words and cause", () => {
     const { log, lines } = useLog();
@@ -133,13 +156,18 @@ describe("the log for people", () => {
     expect(lines[1]).toMatch(/failed unforeseen\n[\s\S]*telemetry\.test\.ts/);
   });
 
-  test("shows control characters of a plugin's output instead of obeying them", () => {
-    const { log, lines } = useLog("pretty");
-    const hostile = "a\u001b[2J\nb\u009b1m";
-    log.info({ line: hostile, err: new Error(hostile) }, hostile);
-    expect(lines.join("").replaceAll("\n", "")).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
-    expect(lines[0]).toMatch(/^\[[^\n]*line=[^\n]*b\\u009b1m\n/);
-  });
+  test(
+    "shows control characters of a plugin's output instead of obeying them",
+    attack("takes over the terminal of who reads the log", "escape sequences in a plugin's output"),
+    () => {
+      const { log, lines } = useLog("pretty");
+      const hostile = "a\u001b[2J\nb\u009b1m";
+      log.info({ line: hostile, err: new Error(hostile) }, hostile);
+      expect(lines.join("").replaceAll("\n", "")).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
+      expect(lines[0]).toMatch(/^\[[^\n]*line=[^\n]*b\\u009b1m\n/);
+      observed("they are shown as text");
+    },
+  );
 });
 
 describe("the run log", () => {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { SignetError } from "../errors.ts";
 import { encodeBytesElements } from "./bytes-elements.ts";
 import { datatypeNames, datatypes } from "./datatype.ts";
 import type { Tensor, TensorSpec } from "./tensor.ts";
 import { validateInputs, validateOutputs } from "./validate.ts";
+
+const attack = attacksOn("calls");
 
 const image: TensorSpec = { name: "image", datatype: "FP32", shape: [1, 3, -1, -1] };
 const words: TensorSpec = { name: "words", datatype: "BYTES", shape: [-1] };
@@ -85,15 +88,21 @@ describe("inputs", () => {
       [imageTensor(), wordsTensor({ shape: [1], data: Uint8Array.of(255, 255, 255, 255) })],
     ],
     ["a BYTES length is cut", [imageTensor(), wordsTensor({ shape: [1], data: Uint8Array.of(0, 0) })]],
-  ])("are refused where %s", (_, inputs) => {
+  ])("are refused where %s", attack.each("sends tensors that do not fit"), (_, inputs) => {
     expect(codeOf(() => validateInputs(inputs, specs))).toBe("REQUEST_MALFORMED");
   });
 
-  test("of BOOL are 0 or 1, since anything else is undefined to native code", () => {
-    const flags: TensorSpec = { name: "flags", datatype: "BOOL", shape: [2] };
-    expect(codeOf(() => validateInputs([{ ...flags, data: Uint8Array.of(0, 1) }], [flags]))).toBe("");
-    expect(codeOf(() => validateInputs([{ ...flags, data: Uint8Array.of(1, 2) }], [flags]))).toBe("REQUEST_MALFORMED");
-  });
+  test(
+    "of BOOL are 0 or 1, since anything else is undefined to native code",
+    attack("sends a truth value that is none", "BOOL of 2"),
+    () => {
+      const flags: TensorSpec = { name: "flags", datatype: "BOOL", shape: [2] };
+      expect(codeOf(() => validateInputs([{ ...flags, data: Uint8Array.of(0, 1) }], [flags]))).toBe("");
+      expect(codeOf(() => validateInputs([{ ...flags, data: Uint8Array.of(1, 2) }], [flags]))).toBe(
+        "REQUEST_MALFORMED",
+      );
+    },
+  );
 
   test("with a name of a megabyte are refused in a short message", () => {
     try {
@@ -105,18 +114,23 @@ describe("inputs", () => {
     }
   });
 
-  test("at random either fit exactly or are refused as malformed", () => {
-    const random = randomFrom(20_261);
-    let accepted = 0;
-    for (let round = 0; round < 20_000; round++) {
-      const spec = randomSpec(random);
-      const tensor = randomTensor(random, spec);
-      const code = codeOf(() => validateInputs([tensor], [spec]));
-      expect(code, JSON.stringify({ spec, tensor })).toBe(fitsByDefinition(tensor, spec) ? "" : "REQUEST_MALFORMED");
-      if (code === "") accepted += 1;
-    }
-    expect(accepted).toBeGreaterThan(1000); // else the random tensors would all be refused for one dull reason
-  });
+  test(
+    "at random either fit exactly or are refused as malformed",
+    attack("sends tensors at random", "random shapes and lengths, by a seed"),
+    () => {
+      const random = randomFrom(20_261);
+      let accepted = 0;
+      for (let round = 0; round < 20_000; round++) {
+        const spec = randomSpec(random);
+        const tensor = randomTensor(random, spec);
+        const code = codeOf(() => validateInputs([tensor], [spec]));
+        expect(code, JSON.stringify({ spec, tensor })).toBe(fitsByDefinition(tensor, spec) ? "" : "REQUEST_MALFORMED");
+        if (code === "") accepted += 1;
+      }
+      expect(accepted).toBeGreaterThan(1000); // else the random tensors would all be refused for one dull reason
+      observed(`${accepted} of 20000 fit exactly, the others are refused`);
+    },
+  );
 });
 
 describe("requested outputs", () => {

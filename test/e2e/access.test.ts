@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { addToken, type Role, readTokens, removeToken } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { BareClient, type BareInferRequest, callByHand, type Failure, failureOf } from "../helpers/bare-client.ts";
 import { identityService, startLicensedServer } from "../helpers/licensed-host.ts";
+
+const attack = attacksOn("calls");
 
 const unauthenticated: Failure = { status: "UNAUTHENTICATED", code: "UNAUTHENTICATED" };
 const denied: Failure = { status: "PERMISSION_DENIED", code: "PERMISSION_DENIED" };
@@ -58,7 +61,7 @@ function outcome(service: string, name: string): Promise<"answered" | Failure> {
 }
 
 describe("without a token", () => {
-  test("only life and readiness are told", async () => {
+  test("only life and readiness are told", attack("calls without a token", "every method"), async () => {
     await client.call("ServerLive");
     await client.call("ServerReady");
     for (const method of ["ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig"]) {
@@ -67,20 +70,35 @@ describe("without a token", () => {
     expect(await failureOf(client.infer(request("reader")))).toEqual(unauthenticated);
   });
 
-  test("an unknown service looks like a known one", async () => {
-    expect(await failureOf(client.call("ModelMetadata", { name: "nobody" }))).toEqual(unauthenticated);
-    expect(await failureOf(client.infer(request("nobody")))).toEqual(unauthenticated);
-  });
+  test(
+    "an unknown service looks like a known one",
+    attack("looks for services without a token", "known and unknown names"),
+    async () => {
+      expect(await failureOf(client.call("ModelMetadata", { name: "nobody" }))).toEqual(unauthenticated);
+      expect(await failureOf(client.infer(request("nobody")))).toEqual(unauthenticated);
+    },
+  );
 
-  test("no other form of authorization helps", async () => {
-    const path = "/inference.GRPCInferenceService/ServerMetadata";
-    const empty = Buffer.alloc(5);
-    for (const authorization of ["", "Bearer", "Bearer ", `Basic ${host.token}`, host.token, `Bearer ${host.token}x`]) {
-      expect(await callByHand(host.server.address, path, empty, { authorization })).toEqual(unauthenticated);
-    }
-    const good = await callByHand(host.server.address, path, empty, { authorization: `Bearer ${host.token}` });
-    expect(good).toEqual({ status: "OK" });
-  });
+  test(
+    "no other form of authorization helps",
+    attack("authenticates in another way", "Basic, two tokens, no token"),
+    async () => {
+      const path = "/inference.GRPCInferenceService/ServerMetadata";
+      const empty = Buffer.alloc(5);
+      for (const authorization of [
+        "",
+        "Bearer",
+        "Bearer ",
+        `Basic ${host.token}`,
+        host.token,
+        `Bearer ${host.token}x`,
+      ]) {
+        expect(await callByHand(host.server.address, path, empty, { authorization })).toEqual(unauthenticated);
+      }
+      const good = await callByHand(host.server.address, path, empty, { authorization: `Bearer ${host.token}` });
+      expect(good).toEqual({ status: "OK" });
+    },
+  );
 });
 
 describe("a token", () => {
@@ -90,39 +108,55 @@ describe("a token", () => {
     ["writer-only", denied, "answered"],
     ["no-service", denied, denied],
     ["operator", "answered", denied],
-    ["admin", "answered", "answered"],
-  ])("of %s opens what it was granted", async (name, reader, writer) => {
-    expect(await outcome("reader", name)).toEqual(reader);
-    expect(await outcome("writer", name)).toEqual(writer);
-    for (const method of ["ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig"]) {
-      await client.call(method, { name: "reader" }, { token: tokens.get(name)! });
-    }
+  ])(
+    "of %s opens what it was granted",
+    attack.each("calls with another role's token"),
+    async (name, reader, writer) => {
+      expect(await outcome("reader", name)).toEqual(reader);
+      expect(await outcome("writer", name)).toEqual(writer);
+      for (const method of ["ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig"]) {
+        await client.call(method, { name: "reader" }, { token: tokens.get(name)! });
+      }
+    },
+  );
+
+  test(
+    "that does not grant a service does not tell whether there is one",
+    attack("uses another service's grant", "reader's token at writer"),
+    async () => {
+      expect(await outcome("nobody", "reader-only")).toEqual(denied);
+      expect(await outcome("nobody", "admin")).toEqual({ status: "NOT_FOUND", code: "SERVICE_NOT_FOUND" });
+    },
+  );
+
+  test("of an administrator opens every service", async () => {
+    for (const service of ["reader", "writer"]) expect(await outcome(service, "admin")).toBe("answered");
   });
 
-  test("that does not grant a service does not tell whether there is one", async () => {
-    expect(await outcome("nobody", "reader-only")).toEqual(denied);
-    expect(await outcome("nobody", "admin")).toEqual({ status: "NOT_FOUND", code: "SERVICE_NOT_FOUND" });
-  });
-
-  test("refused costs no run", async () => {
+  test("refused costs no run", attack("uses up runs by calls that are refused", "tokens without a grant"), async () => {
     const runsLeft = () => host.server.services.map(({ authorization }) => authorization.runsLeft);
     const before = runsLeft();
     await outcome("reader", "viewer");
     await outcome("writer", "reader-only");
     expect(runsLeft()).toEqual(before);
+    observed("no run is charged");
   });
 
-  test("that is removed while the server runs opens nothing any more, and the others go on", async () => {
-    const text = await token("short-lived", "client", "all");
-    const call = () =>
-      client.infer(request("reader"), { token: text }).then(
-        () => "answered",
-        (error) => error.code,
-      );
-    await expect.poll(call).toBe("answered");
-    const { id } = readTokens(host.data.accessFile).find(({ name }) => name === "short-lived")!;
-    await removeToken(host.data.accessFile, id);
-    await expect.poll(call).toBe(16);
-    expect(await outcome("reader", "admin")).toBe("answered");
-  });
+  test(
+    "that is removed while the server runs opens nothing any more, and the others go on",
+    attack("uses a token that was removed", "while the server runs"),
+    async () => {
+      const text = await token("short-lived", "client", "all");
+      const call = () =>
+        client.infer(request("reader"), { token: text }).then(
+          () => "answered",
+          (error) => error.metadata.get("signet-code")[0],
+        );
+      await expect.poll(call).toBe("answered");
+      const { id } = readTokens(host.data.accessFile).find(({ name }) => name === "short-lived")!;
+      await removeToken(host.data.accessFile, id);
+      await expect.poll(call).toBe("UNAUTHENTICATED");
+      expect(await outcome("reader", "admin")).toBe("answered");
+    },
+  );
 });

@@ -5,8 +5,11 @@ import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { type AuditRecord, readAudit } from "../../src/audit/index.ts";
 import { openHostKey } from "../../src/license/index.ts";
 import { addToken, auditPlaceOf, type CallLimits } from "../../src/service/index.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { BareClient, type BareInferRequest, callByHand, failureOf, frame } from "../helpers/bare-client.ts";
 import { identityService, startLicensedServer } from "../helpers/licensed-host.ts";
+
+const attack = attacksOn("the server's time and memory");
 
 const INFER = "/inference.GRPCInferenceService/ModelInfer";
 const unauthenticated = { status: "UNAUTHENTICATED", code: "UNAUTHENTICATED" };
@@ -76,45 +79,61 @@ async function audited(): Promise<AuditRecord[]> {
   return records;
 }
 
-test("a stranger is refused by the headers of a call, before anything of its message is there", async () => {
-  expect(await beginCall({}).answer).toBe("UNAUTHENTICATED");
-  expect(await beginCall({ authorization: "Bearer sgn_nonsense" }).answer).toBe("UNAUTHENTICATED");
-});
+test(
+  "a stranger is refused by the headers of a call, before anything of its message is there",
+  attack("has the server wait for a message", "HEADERS alone, without a token"),
+  async () => {
+    expect(await beginCall({}).answer).toBe("UNAUTHENTICATED");
+    expect(await beginCall({ authorization: "Bearer sgn_nonsense" }).answer).toBe("UNAUTHENTICATED");
+  },
+);
 
 test.each([
   "/inference.GRPCInferenceService/ServerLive",
   "/inference.GRPCInferenceService/ServerReady",
   "/grpc.health.v1.Health/Check",
   "/grpc.health.v1.Health/Watch",
-])("%s, which is open to strangers, takes no message that is worth keeping", async (path) => {
-  const failure = await callByHand(host.server.address, path, frame(Buffer.alloc(0), { length: 2 ** 20 }));
-  expect(failure).toEqual({ status: "RESOURCE_EXHAUSTED" });
-});
+])(
+  "%s, which is open to strangers, takes no message that is worth keeping",
+  attack.each("announces a large message without a token"),
+  async (path) => {
+    const failure = await callByHand(host.server.address, path, frame(Buffer.alloc(0), { length: 2 ** 20 }));
+    expect(failure).toEqual({ status: "RESOURCE_EXHAUSTED" });
+  },
+);
 
-test("a caller beyond its rate is refused, and told when to come again", async () => {
-  const token = await useToken("rated", { callsPerSecond: 0.01, burst: 2 });
-  await client.infer(request, { token });
-  await client.infer(request, { token });
-  const error: ServiceError = await client.infer(request, { token }).catch((thrown) => thrown);
-  expect(await failureOf(Promise.reject(error))).toEqual({ status: "RESOURCE_EXHAUSTED", code: "RATE_LIMITED" });
-  expect(Number(error.metadata.get("grpc-retry-pushback-ms")[0])).toBeGreaterThan(1000);
-  await client.infer(request); // others go on
-});
+test(
+  "a caller beyond its rate is refused, and told when to come again",
+  attack("calls faster than it may", "3 calls with a burst of 2"),
+  async () => {
+    const token = await useToken("rated", { callsPerSecond: 0.01, burst: 2 });
+    await client.infer(request, { token });
+    await client.infer(request, { token });
+    const error: ServiceError = await client.infer(request, { token }).catch((thrown) => thrown);
+    expect(await failureOf(Promise.reject(error))).toEqual({ status: "RESOURCE_EXHAUSTED", code: "RATE_LIMITED" });
+    expect(Number(error.metadata.get("grpc-retry-pushback-ms")[0])).toBeGreaterThan(1000);
+    await client.infer(request); // others go on
+  },
+);
 
-test("a caller with as many calls as it may have is refused one more, until one of them has ended", async () => {
-  const token = await useToken("few", { concurrent: 1 });
-  const call = () =>
-    client.infer(request, { token }).then(
-      () => "answered",
-      (error) => error.metadata.get("signet-code")[0],
-    );
-  const { stream, arrived } = beginCall({ authorization: `Bearer ${token}` });
-  await arrived;
-  expect(await call()).toBe("TOO_MANY_CALLS");
-  stream.close();
-  await expect.poll(call).toBe("answered");
-  expect(await call()).toBe("answered"); // a place is given back by calls that end by themselves too
-});
+test(
+  "a caller with as many calls as it may have is refused one more, until one of them has ended",
+  attack("begins more calls than it may", "concurrent: 1, a call that sends nothing"),
+  async () => {
+    const token = await useToken("few", { concurrent: 1 });
+    const call = () =>
+      client.infer(request, { token }).then(
+        () => "answered",
+        (error) => error.metadata.get("signet-code")[0],
+      );
+    const { stream, arrived } = beginCall({ authorization: `Bearer ${token}` });
+    await arrived;
+    expect(await call()).toBe("TOO_MANY_CALLS");
+    stream.close();
+    await expect.poll(call).toBe("answered");
+    expect(await call()).toBe("answered"); // a place is given back by calls that end by themselves too
+  },
+);
 
 test("what was refused is in the audit log, counted, with who and from where", async () => {
   const { token } = await addToken(host.data.accessFile, {

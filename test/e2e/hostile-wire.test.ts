@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import {
   BareClient,
   type BareInferRequest,
@@ -10,6 +11,8 @@ import {
   useBareClient,
 } from "../helpers/bare-client.ts";
 import { identityService, startLicensedServer } from "../helpers/licensed-host.ts";
+
+const attack = attacksOn("calls");
 
 const MIB = 2 ** 20;
 const INFER = "/inference.GRPCInferenceService/ModelInfer";
@@ -69,21 +72,29 @@ function varint(value: number): Buffer {
 }
 
 describe("a message", () => {
-  test("larger than the server takes is RESOURCE_EXHAUSTED, whole or announced", async () => {
-    const tooLarge = client.infer(request(Buffer.alloc(2 * MIB)));
-    expect(await failureOf(tooLarge)).toEqual({ status: "RESOURCE_EXHAUSTED" });
-    const announced = frame(Buffer.alloc(10), { length: 2 ** 32 - 1 });
-    expect(await callByHand(host.server.address, INFER, announced, authorization())).toEqual({
-      status: "RESOURCE_EXHAUSTED",
-    });
-  });
+  test(
+    "larger than the server takes is RESOURCE_EXHAUSTED, whole or announced",
+    attack("sends more than is taken", "a message of 2 MiB, one of 4 GiB announced"),
+    async () => {
+      const tooLarge = client.infer(request(Buffer.alloc(2 * MIB)));
+      expect(await failureOf(tooLarge)).toEqual({ status: "RESOURCE_EXHAUSTED" });
+      const announced = frame(Buffer.alloc(10), { length: 2 ** 32 - 1 });
+      expect(await callByHand(host.server.address, INFER, announced, authorization())).toEqual({
+        status: "RESOURCE_EXHAUSTED",
+      });
+    },
+  );
 
-  test("larger than the service's shared memory is RESOURCE_EXHAUSTED, on its way in or out", async () => {
-    const input = client.infer(request(Buffer.alloc(1.5 * MIB)));
-    expect(await failureOf(input)).toEqual({ status: "RESOURCE_EXHAUSTED", code: "REQUEST_TOO_LARGE" });
-    const output = client.infer(request(Buffer.alloc(0.75 * MIB)));
-    expect(await failureOf(output)).toEqual({ status: "RESOURCE_EXHAUSTED", code: "OUTPUT_TOO_LARGE" });
-  });
+  test(
+    "larger than the service's shared memory is RESOURCE_EXHAUSTED, on its way in or out",
+    attack("sends more than a service has room for", "1.5 MiB in, 0.75 MiB twice out, 1 MiB of room"),
+    async () => {
+      const input = client.infer(request(Buffer.alloc(1.5 * MIB)));
+      expect(await failureOf(input)).toEqual({ status: "RESOURCE_EXHAUSTED", code: "REQUEST_TOO_LARGE" });
+      const output = client.infer(request(Buffer.alloc(0.75 * MIB)));
+      expect(await failureOf(output)).toEqual({ status: "RESOURCE_EXHAUSTED", code: "OUTPUT_TOO_LARGE" });
+    },
+  );
 
   test.each([
     ["deflate", 1],
@@ -99,26 +110,38 @@ describe("a message", () => {
   test.each([
     ["gzip", gzipSync],
     ["deflate", deflateSync],
-  ])("that %s makes small is measured by what comes out of it", async (encoding, compress) => {
-    const bomb = frame(compress(requestBytes(Buffer.alloc(256 * MIB))), { compressed: true });
-    expect(bomb.length).toBeLessThan(MIB);
-    const before = process.memoryUsage().rss;
-    const call = callByHand(host.server.address, INFER, bomb, { ...authorization(), "grpc-encoding": encoding });
-    expect(await call).toEqual({ status: "RESOURCE_EXHAUSTED" });
-    expect(process.memoryUsage().rss - before).toBeLessThan(128 * MIB);
-  });
+  ])(
+    "that %s makes small is measured by what comes out of it",
+    attack.each("sends a compressed bomb"),
+    async (encoding, compress) => {
+      const bomb = frame(compress(requestBytes(Buffer.alloc(256 * MIB))), { compressed: true });
+      expect(bomb.length).toBeLessThan(MIB);
+      const before = process.memoryUsage().rss;
+      const call = callByHand(host.server.address, INFER, bomb, { ...authorization(), "grpc-encoding": encoding });
+      expect(await call).toEqual({ status: "RESOURCE_EXHAUSTED" });
+      const grown = Math.round((process.memoryUsage().rss - before) / MIB);
+      expect(grown).toBeLessThan(128);
+      observed(`${bomb.length} bytes for 256 MiB: refused, memory grew by ${Math.max(0, grown)} MiB`);
+    },
+  );
 
-  test("that says it is compressed and is not, or by a method nobody knows, fails alone", async () => {
-    const bytes = frame(Buffer.from("this is not gzip"), { compressed: true });
-    const gzip = callByHand(host.server.address, INFER, bytes, { ...authorization(), "grpc-encoding": "gzip" });
-    expect(await gzip).toEqual({ status: "INTERNAL" });
-    const brotli = callByHand(host.server.address, INFER, bytes, { ...authorization(), "grpc-encoding": "br" });
-    expect(await brotli).toEqual({ status: "UNIMPLEMENTED" });
-    const cut = frame(gzipSync(requestBytes(Buffer.alloc(1000))).subarray(0, 20), { compressed: true });
-    expect(await callByHand(host.server.address, INFER, cut, { ...authorization(), "grpc-encoding": "gzip" })).toEqual({
-      status: "INTERNAL",
-    });
-  });
+  test(
+    "that says it is compressed and is not, or by a method nobody knows, fails alone",
+    attack("lies about compression", "no gzip, gzip cut short, brotli"),
+    async () => {
+      const bytes = frame(Buffer.from("this is not gzip"), { compressed: true });
+      const gzip = callByHand(host.server.address, INFER, bytes, { ...authorization(), "grpc-encoding": "gzip" });
+      expect(await gzip).toEqual({ status: "INTERNAL" });
+      const brotli = callByHand(host.server.address, INFER, bytes, { ...authorization(), "grpc-encoding": "br" });
+      expect(await brotli).toEqual({ status: "UNIMPLEMENTED" });
+      const cut = frame(gzipSync(requestBytes(Buffer.alloc(1000))).subarray(0, 20), { compressed: true });
+      expect(
+        await callByHand(host.server.address, INFER, cut, { ...authorization(), "grpc-encoding": "gzip" }),
+      ).toEqual({
+        status: "INTERNAL",
+      });
+    },
+  );
 
   test.each([
     ["nothing", Buffer.alloc(0), "SERVICE_NOT_FOUND"],
@@ -129,29 +152,38 @@ describe("a message", () => {
     ["a field of another wire type", Buffer.of(0x3d, 1, 2, 3, 4), "REQUEST_MALFORMED"],
     ["another program's words", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "REQUEST_MALFORMED"],
     ["a million empty inputs", Buffer.alloc(2 * 10 ** 6, Buffer.of(0x2a, 0)), "REQUEST_MALFORMED"],
-  ])("of %s is refused with a code of ours", async (_, bytes, code) => {
+  ])("of %s is refused with a code of ours", attack.each("sends malformed protobuf"), async (_, bytes, code) => {
     expect(await failureOf(client.send(INFER, bytes))).toMatchObject({ code });
   });
 
-  test("that is malformed tells a caller without a token only that", async () => {
-    const call = client.send(INFER, Buffer.of(0x0a), { token: null });
-    expect(await failureOf(call)).toEqual({ status: "UNAUTHENTICATED", code: "UNAUTHENTICATED" });
-  });
+  test(
+    "that is malformed tells a caller without a token only that",
+    attack("probes the decoder without a token", "malformed protobuf"),
+    async () => {
+      const call = client.send(INFER, Buffer.of(0x0a), { token: null });
+      expect(await failureOf(call)).toEqual({ status: "UNAUTHENTICATED", code: "UNAUTHENTICATED" });
+    },
+  );
 
-  test("is not read before the caller's token was seen", async () => {
-    const announced = frame(Buffer.alloc(10), { length: 2 ** 32 - 1 });
-    for (const headers of [{}, { authorization: `Bearer ${host.token}x` }] as Record<string, string>[]) {
-      for (const method of [INFER, METADATA]) {
-        expect(await callByHand(host.server.address, method, announced, headers)).toEqual({
-          status: "UNAUTHENTICATED",
-          code: "UNAUTHENTICATED",
-        });
+  test(
+    "is not read before the caller's token was seen",
+    attack("has 4 GiB awaited without a token", "announced in the frame"),
+    async () => {
+      const announced = frame(Buffer.alloc(10), { length: 2 ** 32 - 1 });
+      for (const headers of [{}, { authorization: `Bearer ${host.token}x` }] as Record<string, string>[]) {
+        for (const method of [INFER, METADATA]) {
+          expect(await callByHand(host.server.address, method, announced, headers)).toEqual({
+            status: "UNAUTHENTICATED",
+            code: "UNAUTHENTICATED",
+          });
+        }
       }
-    }
-  });
+    },
+  );
 
   test.each([LIVE, "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])(
     "to %s, which needs no token, may not be large, compressed or not",
+    attack.each("sends much where no token is needed"),
     async (method) => {
       const large = frame(Buffer.alloc(129 * 1024));
       expect(await callByHand(host.server.address, method, large)).toMatchObject({ status: "RESOURCE_EXHAUSTED" });
@@ -162,51 +194,73 @@ describe("a message", () => {
     },
   );
 
-  test("with bytes flipped at random is answered or refused, never INTERNAL", async () => {
-    const good = requestBytes(Buffer.from("some bytes that matter to nobody"));
-    let seed = 20_260_101;
-    const random = (below: number) => {
-      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
-      return Math.floor((seed / 2 ** 32) * below);
-    };
-    const outcomes = await Promise.all(
-      Array.from({ length: 300 }, () => {
-        const bytes = Buffer.from(good);
-        for (let flips = 0; flips <= random(3); flips++) bytes[random(bytes.length)] = random(256);
-        return client.send(INFER, bytes).then(
-          () => "OK",
-          (error) => String(error.metadata.get("signet-code")[0]),
-        );
-      }),
-    );
-    const known = ["OK", "REQUEST_MALFORMED", "SERVICE_NOT_FOUND", "NOT_IMPLEMENTED", "REQUEST_TOO_LARGE"];
-    expect([...new Set(outcomes)].filter((outcome) => !known.includes(outcome))).toEqual([]);
-    expect(outcomes).toContain("OK");
-    expect(outcomes).toContain("REQUEST_MALFORMED");
-  });
+  test(
+    "with bytes flipped at random is answered or refused, never INTERNAL",
+    attack("sends random bytes", "a request with bytes flipped, by a seed"),
+    async () => {
+      const good = requestBytes(Buffer.from("some bytes that matter to nobody"));
+      let seed = 20_260_101;
+      const random = (below: number) => {
+        seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+        return Math.floor((seed / 2 ** 32) * below);
+      };
+      const outcomes = await Promise.all(
+        Array.from({ length: 300 }, () => {
+          const bytes = Buffer.from(good);
+          for (let flips = 0; flips <= random(3); flips++) bytes[random(bytes.length)] = random(256);
+          return client.send(INFER, bytes).then(
+            () => "OK",
+            (error) => String(error.metadata.get("signet-code")[0]),
+          );
+        }),
+      );
+      const known = ["OK", "REQUEST_MALFORMED", "SERVICE_NOT_FOUND", "NOT_IMPLEMENTED", "REQUEST_TOO_LARGE"];
+      expect([...new Set(outcomes)].filter((outcome) => !known.includes(outcome))).toEqual([]);
+      expect(outcomes).toContain("OK");
+      expect(outcomes).toContain("REQUEST_MALFORMED");
+      const answered = outcomes.filter((outcome) => outcome === "OK").length;
+      observed(`${answered} of 300 answered, ${300 - answered} refused, none INTERNAL`);
+    },
+  );
 });
 
 describe("a call", () => {
-  test("without a message, with half of one or with two is refused", async () => {
-    const good = frame(requestBytes(Buffer.of(1)));
-    for (const body of [Buffer.alloc(0), good.subarray(0, 10), Buffer.concat([good, good])]) {
-      const failure = await callByHand(host.server.address, INFER, body, authorization());
-      expect(failure.status).not.toBe("OK");
-    }
-  });
+  test(
+    "without a message, with half of one or with two is refused",
+    attack("sends malformed frames", "none, half a message, two"),
+    async () => {
+      const good = frame(requestBytes(Buffer.of(1)));
+      const statuses = new Set<string>();
+      for (const body of [Buffer.alloc(0), good.subarray(0, 10), Buffer.concat([good, good])]) {
+        const { status } = await callByHand(host.server.address, INFER, body, authorization());
+        expect(status).not.toBe("OK");
+        statuses.add(status);
+      }
+      observed(`refused as ${[...statuses].join(", ")}`);
+    },
+  );
 
-  test("with a deadline that is none is refused", async () => {
-    const good = frame(requestBytes(Buffer.of(1)));
-    const headers = { ...authorization(), "grpc-timeout": "soon" };
-    expect(await callByHand(host.server.address, INFER, good, headers)).toEqual({ status: "INTERNAL" });
-  });
+  test(
+    "with a deadline that is none is refused",
+    attack("sends a deadline that is none", "grpc-timeout: soon"),
+    async () => {
+      const good = frame(requestBytes(Buffer.of(1)));
+      const headers = { ...authorization(), "grpc-timeout": "soon" };
+      expect(await callByHand(host.server.address, INFER, good, headers)).toEqual({ status: "INTERNAL" });
+    },
+  );
 
-  test("of a program that does not speak HTTP/2 ends its connection", async () => {
-    const [address, port] = host.server.address.split(":");
-    const socket: Socket = connect(Number(port), address);
-    const ended = new Promise((resolve) => socket.on("close", resolve));
-    socket.on("error", () => {});
-    socket.resume().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    await ended;
-  });
+  test(
+    "of a program that does not speak HTTP/2 ends its connection",
+    attack("does not speak HTTP/2", "HTTP/1.1"),
+    async () => {
+      const [address, port] = host.server.address.split(":");
+      const socket: Socket = connect(Number(port), address);
+      const ended = new Promise((resolve) => socket.on("close", resolve));
+      socket.on("error", () => {});
+      socket.resume().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      await ended;
+      observed("its connection is closed");
+    },
+  );
 });

@@ -5,8 +5,12 @@ import { InferenceClient } from "../../src/grpc/index.ts";
 import { openHostKey } from "../../src/license/index.ts";
 import { readHostLedger } from "../../src/service/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { faultyService, identityService, type ServingHost, useServer } from "../helpers/licensed-host.ts";
 import { faultyJob } from "../helpers/runner.ts";
+
+const attack = attacksOn("libraries and models");
+const attackOnLimits = attacksOn("the ledger and the clock");
 
 function useClient(
   { server, token }: ServingHost,
@@ -83,18 +87,22 @@ describe("a licensed call", () => {
     expect(host.server.services[0]!.authorization.runsLeft).toBe(1000);
   });
 
-  test("beyond the licensed runs is refused, and the log says so once", async () => {
-    const host = await useServer([{ ...identityService, limits: { runs: 2 } }]);
-    const client = useClient(host);
-    await client.infer("identity", bytes(1));
-    await client.infer("identity", bytes(2));
-    for (let call = 0; call < 3; call++) {
-      await expect(client.infer("identity", bytes(3))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
-    }
-    expect(host.log.filter(({ level }) => level === "warn")).toMatchObject([
-      { service: "identity", err: { code: "LICENSE_RUNS_EXHAUSTED" } },
-    ]);
-  });
+  test(
+    "beyond the licensed runs is refused, and the log says so once",
+    attackOnLimits("runs more often than licensed", "3 calls beyond 2 runs"),
+    async () => {
+      const host = await useServer([{ ...identityService, limits: { runs: 2 } }]);
+      const client = useClient(host);
+      await client.infer("identity", bytes(1));
+      await client.infer("identity", bytes(2));
+      for (let call = 0; call < 3; call++) {
+        await expect(client.infer("identity", bytes(3))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
+      }
+      expect(host.log.filter(({ level }) => level === "warn")).toMatchObject([
+        { service: "identity", err: { code: "LICENSE_RUNS_EXHAUSTED" } },
+      ]);
+    },
+  );
 
   test("that crashes its service is charged, and leaves other services alone", async () => {
     const host = await useServer([identityService, { ...faultyService, limits: { runs: 10 } }]);
@@ -115,34 +123,42 @@ describe("a licensed call", () => {
     expect(host.server.services[0]!.runner.state).toBe("ready");
   });
 
-  test("that takes longer than the license allows one job is ended", async () => {
-    const host = await useServer([{ ...faultyService, limits: { jobTime: "200ms" } }], {
-      defaults: { cancelGraceMs: 100 },
-    });
-    const client = useClient(host);
-    await expect(client.infer("faulty", faulty("loop"))).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
-    await client.infer("faulty", faulty("ok"));
-  });
+  test(
+    "that takes longer than the license allows one job is ended",
+    attackOnLimits("runs longer than licensed", "an endless loop, 200 ms licensed"),
+    async () => {
+      const host = await useServer([{ ...faultyService, limits: { jobTime: "200ms" } }], {
+        defaults: { cancelGraceMs: 100 },
+      });
+      const client = useClient(host);
+      await expect(client.infer("faulty", faulty("loop"))).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
+      await client.infer("faulty", faulty("ok"));
+    },
+  );
 });
 
 describe("second authorization", () => {
   const libraryOf = (host: ServingHost) => join(host.data.licenseDir, "files", "identity", "libsignet_identity.so");
 
-  test("stops a service whose library was changed while it serves, and logs which file it was", async () => {
-    const host = await useServer([identityService, faultyService]);
-    const client = useClient(host);
-    await client.infer("identity", bytes(1));
-    appendFileSync(libraryOf(host), "x");
-    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
-    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
-    expect(host.server.services[0]!.runner.state).toBe("refused");
-    const file = expect.stringContaining(libraryOf(host));
-    expect(host.log.filter(({ level }) => level === "error")).toMatchObject([
-      { service: "identity", err: { code: "LIBRARY_CHANGED", message: file } },
-    ]);
-    expect(host.log).toContainEqual(expect.objectContaining({ state: "refused", reason: "LIBRARY_CHANGED" }));
-    await client.infer("faulty", faulty("ok"));
-  });
+  test(
+    "stops a service whose library was changed while it serves, and logs which file it was",
+    attack("changes a library while it serves", "one byte appended"),
+    async () => {
+      const host = await useServer([identityService, faultyService]);
+      const client = useClient(host);
+      await client.infer("identity", bytes(1));
+      appendFileSync(libraryOf(host), "x");
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LIBRARY_CHANGED" });
+      expect(host.server.services[0]!.runner.state).toBe("refused");
+      const file = expect.stringContaining(libraryOf(host));
+      expect(host.log.filter(({ level }) => level === "error")).toMatchObject([
+        { service: "identity", err: { code: "LIBRARY_CHANGED", message: file } },
+      ]);
+      expect(host.log).toContainEqual(expect.objectContaining({ state: "refused", reason: "LIBRARY_CHANGED" }));
+      await client.infer("faulty", faulty("ok"));
+    },
+  );
 
   test("fails no call when a library is touched while calls wait for their turn", async () => {
     const host = await useServer([{ ...faultyService, limits: { runs: 100 } }]);
@@ -163,15 +179,19 @@ describe("second authorization", () => {
     await client.infer("identity", bytes(1));
   });
 
-  test("refuses a service before its time and after it", async () => {
-    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
-    const yesterday = new Date(Date.now() - 86_400_000).toISOString();
-    const host = await useServer([
-      { ...identityService, name: "early", limits: { notBefore: tomorrow } },
-      { ...identityService, name: "late", limits: { expires: yesterday } },
-    ]);
-    const client = useClient(host);
-    await expect(client.infer("early", bytes(1))).rejects.toMatchObject({ code: "LICENSE_NOT_YET_VALID" });
-    await expect(client.infer("late", bytes(1))).rejects.toMatchObject({ code: "LICENSE_EXPIRED" });
-  });
+  test(
+    "refuses a service before its time and after it",
+    attackOnLimits("calls a service out of its time", "tomorrow's and yesterday's"),
+    async () => {
+      const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+      const yesterday = new Date(Date.now() - 86_400_000).toISOString();
+      const host = await useServer([
+        { ...identityService, name: "early", limits: { notBefore: tomorrow } },
+        { ...identityService, name: "late", limits: { expires: yesterday } },
+      ]);
+      const client = useClient(host);
+      await expect(client.infer("early", bytes(1))).rejects.toMatchObject({ code: "LICENSE_NOT_YET_VALID" });
+      await expect(client.infer("late", bytes(1))).rejects.toMatchObject({ code: "LICENSE_EXPIRED" });
+    },
+  );
 });

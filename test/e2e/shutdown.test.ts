@@ -9,11 +9,14 @@ import type { DataDirectory } from "../../src/config/index.ts";
 import { InferenceClient } from "../../src/grpc/index.ts";
 import { openHostKey } from "../../src/license/index.ts";
 import { addToken, readHostLedger } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { type BareClient, failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { type DescribedService, faultyService, identityService, useLicensedHost } from "../helpers/licensed-host.ts";
 import { nativeLibrary } from "../helpers/native.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 import { type SignetProcess, useSignetServe } from "../helpers/signet-process.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const limited: DescribedService = { ...faultyService, limits: { runs: 1000, concurrency: 2 } };
 const anyPort = ["--listen", "127.0.0.1:0"];
@@ -134,25 +137,30 @@ describe("a stop signal", () => {
 });
 
 describe("kill -9", () => {
-  test("leaves no process behind, and the next start charges what was leased and serves", async () => {
-    const served = await useServed();
-    const { data, token, server } = served;
-    const children = childrenOf(server.pid);
-    const { call } = await startFirstJob(served, "loop");
-    server.kill("SIGKILL");
-    expect(await failureOf(call)).toMatchObject({ status: "UNAVAILABLE" });
-    expect(await server.exit()).toBe("SIGKILL");
-    await expect.poll(() => children.filter(isAlive)).toEqual([]);
-    const { leased } = (await accountOf(data))!;
-    expect(leased).toBeGreaterThan(0);
+  test(
+    "leaves no process behind, and the next start charges what was leased and serves",
+    attack("kills the server to run for free", "kill -9 while a job runs"),
+    async () => {
+      const served = await useServed();
+      const { data, token, server } = served;
+      const children = childrenOf(server.pid);
+      const { call } = await startFirstJob(served, "loop");
+      server.kill("SIGKILL");
+      expect(await failureOf(call)).toMatchObject({ status: "UNAVAILABLE" });
+      expect(await server.exit()).toBe("SIGKILL");
+      await expect.poll(() => children.filter(isAlive)).toEqual([]);
+      const { leased } = (await accountOf(data))!;
+      expect(leased).toBeGreaterThan(0);
 
-    const again = await serve(data, token);
-    expect(await accountOf(data)).toMatchObject({ runs: leased, leased: 0 });
-    await again.client.infer(faultyRequest("ok"));
-    again.server.kill("SIGTERM");
-    expect(await again.server.exit()).toBe(0);
-    expect(await accountOf(data)).toMatchObject({ runs: leased + 1, leased: 0 });
-  });
+      const again = await serve(data, token);
+      expect(await accountOf(data)).toMatchObject({ runs: leased, leased: 0 });
+      await again.client.infer(faultyRequest("ok"));
+      again.server.kill("SIGTERM");
+      expect(await again.server.exit()).toBe(0);
+      expect(await accountOf(data)).toMatchObject({ runs: leased + 1, leased: 0 });
+      observed(`the ${leased} runs it had leased are charged, no process is left`);
+    },
+  );
 });
 
 describe("a service's process", () => {
@@ -173,13 +181,17 @@ describe("a service's process", () => {
 });
 
 describe("signet serve", () => {
-  test("is refused beside another on the same data directory, which goes on", async () => {
-    const { data, client } = await useServed();
-    const second = useSignetServe(data.root, anyPort);
-    expect(await second.exit()).toBe(1);
-    expect(second.stderr).toContain("signet: LEDGER_BUSY: ");
-    await client.infer(faultyRequest("ok"));
-  });
+  test(
+    "is refused beside another on the same data directory, which goes on",
+    attack("starts a second server", "the same data directory"),
+    async () => {
+      const { data, client } = await useServed();
+      const second = useSignetServe(data.root, anyPort);
+      expect(await second.exit()).toBe(1);
+      expect(second.stderr).toContain("signet: LEDGER_BUSY: ");
+      await client.infer(faultyRequest("ok"));
+    },
+  );
 
   test("on a port that is taken is refused, and gives back what it had opened", async () => {
     const { data, token } = await useData();
@@ -196,49 +208,62 @@ describe("signet serve", () => {
     await serve(data, token);
   });
 
-  test("in plaintext for other machines is refused as a wrong configuration", async () => {
-    const { data } = await useData();
-    const server = useSignetServe(data.root, ["--listen", "0.0.0.0:0"]);
-    expect(await server.exit()).toBe(2);
-    expect(server.stderr).toContain("signet: INSECURE_LISTEN: ");
-  });
+  test(
+    "in plaintext for other machines is refused as a wrong configuration",
+    attack("serves in plaintext to other machines", "listen: 0.0.0.0"),
+    async () => {
+      const { data } = await useData();
+      const server = useSignetServe(data.root, ["--listen", "0.0.0.0:0"]);
+      expect(await server.exit()).toBe(2);
+      expect(server.stderr).toContain("signet: INSECURE_LISTEN: ");
+    },
+  );
 
-  test("with TLS answers those who trust its certificate, and nobody in plaintext", async () => {
-    const { data, token } = await useData([identityService]);
-    const [key, cert] = [join(data.root, "key.pem"), join(data.root, "cert.pem")];
-    const subject = ["-subj", "/CN=signet", "-addext", "subjectAltName=DNS:localhost", "-days", "2"];
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    execFileSync("openssl", ["req", "-x509", ...curve, "-keyout", key, "-out", cert, ...subject], { stdio: "pipe" });
-    writeFileSync(data.configFile, "tls: { cert: cert.pem, key: key.pem }\n");
-    const server = useSignetServe(data.root, ["--listen", "0.0.0.0:0"]);
-    const { address, tls } = await server.logged("serving");
-    expect(tls).toBe(true);
-    const local = String(address).replace("0.0.0.0", "localhost");
-    const trusting = new InferenceClient({ server: local, token, caFile: cert, timeoutMs: 20_000 });
-    onTestFinished(() => trusting.close());
-    const input = { name: "input", datatype: "UINT8", shape: [2], data: Uint8Array.of(1, 2) };
-    expect([...(await trusting.infer("identity", [input]))[0]!.data]).toEqual([1, 2]);
-    const plain = useBareClient(local, token);
-    expect(await failureOf(plain.call("ServerLive"))).toMatchObject({ status: "UNAVAILABLE" });
-  });
+  test(
+    "with TLS answers those who trust its certificate, and nobody in plaintext",
+    attack("speaks plaintext to a TLS port", "gRPC without TLS"),
+    async () => {
+      const { data, token } = await useData([identityService]);
+      const [key, cert] = [join(data.root, "key.pem"), join(data.root, "cert.pem")];
+      const subject = ["-subj", "/CN=signet", "-addext", "subjectAltName=DNS:localhost", "-days", "2"];
+      const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+      execFileSync("openssl", ["req", "-x509", ...curve, "-keyout", key, "-out", cert, ...subject], { stdio: "pipe" });
+      writeFileSync(data.configFile, "tls: { cert: cert.pem, key: key.pem }\n");
+      const server = useSignetServe(data.root, ["--listen", "0.0.0.0:0"]);
+      const { address, tls } = await server.logged("serving");
+      expect(tls).toBe(true);
+      const local = String(address).replace("0.0.0.0", "localhost");
+      const trusting = new InferenceClient({ server: local, token, caFile: cert, timeoutMs: 20_000 });
+      onTestFinished(() => trusting.close());
+      const input = { name: "input", datatype: "UINT8", shape: [2], data: Uint8Array.of(1, 2) };
+      expect([...(await trusting.infer("identity", [input]))[0]!.data]).toEqual([1, 2]);
+      const plain = useBareClient(local, token);
+      expect(await failureOf(plain.call("ServerLive"))).toMatchObject({ status: "UNAVAILABLE" });
+    },
+  );
 
-  test("opens its port where the license holds, and at no moment where a library is not the licensed one", async () => {
-    const { data } = await useData();
-    const port = await freePort();
-    const good = useSignetServe(data.root, ["--listen", `127.0.0.1:${port}`]);
-    const answers = answersUntilExit(port, good);
-    await good.logged("serving");
-    await answers.first;
-    good.kill("SIGTERM");
-    expect(await answers.count).toBeGreaterThan(0);
+  test(
+    "opens its port where the license holds, and at no moment where a library is not the licensed one",
+    attack("connects before the files were verified", "connect() in a loop while a changed library is refused"),
+    async () => {
+      const { data } = await useData();
+      const port = await freePort();
+      const good = useSignetServe(data.root, ["--listen", `127.0.0.1:${port}`]);
+      const answers = answersUntilExit(port, good);
+      await good.logged("serving");
+      await answers.first;
+      good.kill("SIGTERM");
+      expect(await answers.count).toBeGreaterThan(0);
 
-    appendFileSync(join(data.licenseDir, "files", "faulty", "libsignet_faulty.so"), "x");
-    const refused = useSignetServe(data.root, ["--listen", `127.0.0.1:${port}`]);
-    expect(await answersUntilExit(port, refused).count).toBe(0);
-    expect(await refused.exit()).toBe(3);
-    expect(refused.stderr).toContain("signet: LIBRARY_DIGEST_MISMATCH: ");
-    expect(refused.log.map(({ msg }) => msg)).not.toContain("service state");
-  });
+      appendFileSync(join(data.licenseDir, "files", "faulty", "libsignet_faulty.so"), "x");
+      const refused = useSignetServe(data.root, ["--listen", `127.0.0.1:${port}`]);
+      expect(await answersUntilExit(port, refused).count).toBe(0);
+      expect(await refused.exit()).toBe(3);
+      expect(refused.stderr).toContain("signet: LIBRARY_DIGEST_MISMATCH: ");
+      expect(refused.log.map(({ msg }) => msg)).not.toContain("service state");
+      observed("the port was never open");
+    },
+  );
 });
 
 async function freePort(): Promise<number> {

@@ -9,7 +9,10 @@ import { createClientPair, createTlsDirectory, renewServerPair, type WrittenPair
 import { InferenceClient, type InferenceClientOptions } from "../../src/grpc/index.ts";
 import { openHostKey } from "../../src/license/index.ts";
 import { addCertificate, auditPlaceOf, type Role, readTokens, removeToken } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { identityService, startLicensedServer } from "../helpers/licensed-host.ts";
+
+const attack = attacksOn("connections and certificates");
 
 const DAY_MS = 86_400_000;
 const valid = { now: new Date(), days: 30 };
@@ -103,85 +106,131 @@ describe("a connection", () => {
     expect(await outcome({ token: host.token })).toBe("answered");
   });
 
-  test("that trusts another authority, or speaks plaintext, is none", async () => {
-    const other = await anotherAuthority();
-    expect(await outcome({ token: host.token, caFile: join(other, "ca.crt"), timeoutMs: 2000 })).toBe("UNREACHABLE");
-    expect(await outcome({ token: host.token, caFile: undefined, timeoutMs: 2000 })).not.toBe("answered");
-  });
+  test(
+    "that trusts another authority, or speaks plaintext, is none",
+    attack("stands between client and server", "another authority's certificate; plaintext"),
+    async () => {
+      const other = await anotherAuthority();
+      expect(await outcome({ token: host.token, caFile: join(other, "ca.crt"), timeoutMs: 2000 })).toBe("UNREACHABLE");
+      expect(await outcome({ token: host.token, caFile: undefined, timeoutMs: 2000 })).not.toBe("answered");
+      observed("there is no connection");
+    },
+  );
 
-  test("without token and certificate is a stranger's", async () => {
-    expect(await outcome({})).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "without token and certificate is a stranger's",
+    attack("calls with neither token nor certificate", "TLS alone"),
+    async () => {
+      expect(await outcome({})).toBe("UNAUTHENTICATED");
+    },
+  );
 });
 
 describe("a client certificate", () => {
-  test("that was let in is somebody, with a role and grants", async () => {
-    const [caller, viewer, other] = [await clientPair("caller"), await clientPair("viewer"), await clientPair("other")];
-    await letIn(caller, "caller", "client", ["identity"]);
-    await letIn(viewer, "viewer", "viewer");
-    await letIn(other, "other", "client", ["something-else"]);
-    expect(await outcome(pairOf(caller))).toBe("answered");
-    expect(await outcome(pairOf(viewer))).toBe("PERMISSION_DENIED");
-    expect(await outcome(pairOf(other))).toBe("PERMISSION_DENIED");
-    await useClient(pairOf(viewer)).modelMetadata("identity");
-  });
+  test(
+    "that was let in is somebody, with a role and grants",
+    attack("uses a certificate with less than it wants", "a viewer's, another service's"),
+    async () => {
+      const [caller, viewer, other] = [
+        await clientPair("caller"),
+        await clientPair("viewer"),
+        await clientPair("other"),
+      ];
+      await letIn(caller, "caller", "client", ["identity"]);
+      await letIn(viewer, "viewer", "viewer");
+      await letIn(other, "other", "client", ["something-else"]);
+      expect(await outcome(pairOf(caller))).toBe("answered");
+      expect(await outcome(pairOf(viewer))).toBe("PERMISSION_DENIED");
+      expect(await outcome(pairOf(other))).toBe("PERMISSION_DENIED");
+      await useClient(pairOf(viewer)).modelMetadata("identity");
+    },
+  );
 
-  test("that the authority signed, but nobody let in, is nobody's", async () => {
-    expect(await outcome(pairOf(await clientPair("unknown")))).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "that the authority signed, but nobody let in, is nobody's",
+    attack("uses a certificate that nobody let in", "of the right authority"),
+    async () => {
+      expect(await outcome(pairOf(await clientPair("unknown")))).toBe("UNAUTHENTICATED");
+    },
+  );
 
-  test("of another authority is none, even if it was let in", async () => {
-    const pair = await clientPair("foreign", await anotherAuthority());
-    await letIn(pair, "foreign");
-    expect(await outcome(pairOf(pair))).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "of another authority is none, even if it was let in",
+    attack("uses a certificate of another authority", "let in by its digest"),
+    async () => {
+      const pair = await clientPair("foreign", await anotherAuthority());
+      await letIn(pair, "foreign");
+      expect(await outcome(pairOf(pair))).toBe("UNAUTHENTICATED");
+    },
+  );
 
-  test("that has expired is none, and is not let in either", async () => {
-    const pair = await clientPair("expired", tlsDir, { now: new Date(Date.now() - 60 * DAY_MS), days: 30 });
-    await expect(letIn(pair, "expired")).rejects.toMatchObject({ code: "USAGE" });
-    const file = JSON.parse(readFileSync(host.data.accessFile, "utf8"));
-    const certificateSha256 = pair.certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-    const { secretSha256: _, ...like } = file.tokens[0];
-    file.tokens.push({ ...like, id: "expired1", name: "expired", certificateSha256, expires: null });
-    writeFileSync(host.data.accessFile, JSON.stringify(file));
-    await serverKnowsAccess();
-    expect(await outcome(pairOf(pair))).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "that has expired is none, and is not let in either",
+    attack("uses an expired certificate", "written into access.json by hand"),
+    async () => {
+      const pair = await clientPair("expired", tlsDir, { now: new Date(Date.now() - 60 * DAY_MS), days: 30 });
+      await expect(letIn(pair, "expired")).rejects.toMatchObject({ code: "USAGE" });
+      const file = JSON.parse(readFileSync(host.data.accessFile, "utf8"));
+      const certificateSha256 = pair.certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+      const { secretSha256: _, ...like } = file.tokens[0];
+      file.tokens.push({ ...like, id: "expired1", name: "expired", certificateSha256, expires: null });
+      writeFileSync(host.data.accessFile, JSON.stringify(file));
+      await serverKnowsAccess();
+      expect(await outcome(pairOf(pair))).toBe("UNAUTHENTICATED");
+    },
+  );
 
-  test("that was made for a server does not serve a client", async () => {
-    const server = { certificateFile: join(tlsDir, "server.crt"), keyFile: join(tlsDir, "server.key") };
-    await letIn(server as WrittenPair, "server");
-    expect(await outcome({ certFile: server.certificateFile, keyFile: server.keyFile })).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "that was made for a server does not serve a client",
+    attack("uses the server's certificate as a client", "let in by its digest"),
+    async () => {
+      const server = { certificateFile: join(tlsDir, "server.crt"), keyFile: join(tlsDir, "server.key") };
+      await letIn(server as WrittenPair, "server");
+      expect(await outcome({ certFile: server.certificateFile, keyFile: server.keyFile })).toBe("UNAUTHENTICATED");
+    },
+  );
 
-  test("that is removed opens nothing any more, on connections that are open too", async () => {
-    const pair = await clientPair("short-lived");
-    const record = await letIn(pair, "short-lived");
-    const client = useClient(pairOf(pair));
-    expect(await infer(client)).toBe("answered");
-    await removeToken(host.data.accessFile, record.id);
-    await expect.poll(() => infer(client)).toBe("UNAUTHENTICATED");
-  });
+  test(
+    "that is removed opens nothing any more, on connections that are open too",
+    attack("goes on with a removed certificate", "on an open connection"),
+    async () => {
+      const pair = await clientPair("short-lived");
+      const record = await letIn(pair, "short-lived");
+      const client = useClient(pairOf(pair));
+      expect(await infer(client)).toBe("answered");
+      await removeToken(host.data.accessFile, record.id);
+      await expect.poll(() => infer(client)).toBe("UNAUTHENTICATED");
+    },
+  );
 
-  test("helps nobody whose token is wrong, and does not hinder who has a right one", async () => {
-    const pair = await clientPair("with-token");
-    await letIn(pair, "with-token", "viewer");
-    expect(await outcome({ ...pairOf(pair), token: "sgn_nonsense" })).toBe("UNAUTHENTICATED");
-    expect(await outcome({ ...pairOf(pair), token: host.token })).toBe("answered");
-  });
+  test(
+    "helps nobody whose token is wrong, and does not hinder who has a right one",
+    attack("adds a good certificate to a wrong token", "both in one call"),
+    async () => {
+      const pair = await clientPair("with-token");
+      await letIn(pair, "with-token", "viewer");
+      expect(await outcome({ ...pairOf(pair), token: "sgn_nonsense" })).toBe("UNAUTHENTICATED");
+      expect(await outcome({ ...pairOf(pair), token: host.token })).toBe("answered");
+    },
+  );
 
-  test("can be required: then nobody gets a connection without one", async () => {
-    const pair = await clientPair("required");
-    const tls = { cert: join(tlsDir, "server.crt"), key: join(tlsDir, "server.key"), clientCa: caFile };
-    const strict = await startLicensedServer([identityService], { tls: { ...tls, requireClientCertificate: true } });
-    onTestFinished(strict.end);
-    const { address } = strict.server;
-    const foreign = await clientPair("required-foreign", await anotherAuthority());
-    const timeoutMs = 3000;
-    expect(await outcome({ token: strict.token, timeoutMs }, address)).toBe("UNREACHABLE");
-    expect(await outcome({ ...pairOf(foreign), token: strict.token, timeoutMs }, address)).toBe("UNREACHABLE");
-    expect(await outcome({ ...pairOf(pair), token: strict.token }, address)).toBe("answered");
-  });
+  test(
+    "can be required: then nobody gets a connection without one",
+    attack("connects without a certificate where one is required", "a token alone, another authority's certificate"),
+    async () => {
+      const pair = await clientPair("required");
+      const tls = { cert: join(tlsDir, "server.crt"), key: join(tlsDir, "server.key"), clientCa: caFile };
+      const strict = await startLicensedServer([identityService], { tls: { ...tls, requireClientCertificate: true } });
+      onTestFinished(strict.end);
+      const { address } = strict.server;
+      const foreign = await clientPair("required-foreign", await anotherAuthority());
+      const timeoutMs = 3000;
+      expect(await outcome({ token: strict.token, timeoutMs }, address)).toBe("UNREACHABLE");
+      expect(await outcome({ ...pairOf(foreign), token: strict.token, timeoutMs }, address)).toBe("UNREACHABLE");
+      observed("the connection is refused");
+      expect(await outcome({ ...pairOf(pair), token: strict.token }, address)).toBe("answered");
+    },
+  );
 });
 
 describe("new certificate files", () => {

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { addToken } from "../../src/service/index.ts";
-import { attack } from "../helpers/attack.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { type BareClient, frame, useBareClient } from "../helpers/bare-client.ts";
 import { identityService, useLicensedHost } from "../helpers/licensed-host.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
@@ -62,15 +62,17 @@ async function useConnections(port: number, count: number): Promise<Socket[]> {
   return sockets;
 }
 
+const attack = attacksOn("the server's time and memory");
+
 describe("attacks on the server's time and memory", () => {
-  attack("holds 2,000 connections and says nothing", "connect()", async () => {
+  test("holds 2,000 connections and says nothing", attack("connect()"), async () => {
     const served = await useServed();
     await useConnections(served.port, 2000);
     await expectServed(served);
-    return { outcome: "others are served" };
+    observed("others are served");
   });
 
-  attack("begins 500 calls and never ends them", "HEADERS and half a message, each on a connection", async () => {
+  test("begins 500 calls and never ends them", attack("HEADERS and half a message, each on a connection"), async () => {
     const served = await useServed();
     const sessions = Array.from({ length: 500 }, () => connectHttp2(`http://${served.address}`));
     onTestFinished(() => {
@@ -92,18 +94,18 @@ describe("attacks on the server's time and memory", () => {
       }),
     );
     await expectServed(served);
-    return { outcome: "others are served" };
+    observed("others are served");
   });
 
-  attack("speaks one byte at a time", "200 connections, the preface in pieces", async () => {
+  test("speaks one byte at a time", attack("200 connections, the preface in pieces"), async () => {
     const served = await useServed();
     const sockets = await useConnections(served.port, 200);
     for (const byte of preface.subarray(0, 12)) for (const socket of sockets) socket.write(Buffer.from([byte]));
     await expectServed(served);
-    return { outcome: "others are served" };
+    observed("others are served");
   });
 
-  attack("opens and resets 20,000 calls", "HEADERS, RST_STREAM (CVE-2023-44487)", async () => {
+  test("opens and resets 20,000 calls", attack("HEADERS, RST_STREAM (CVE-2023-44487)"), async () => {
     const served = await useServed();
     const session = connectHttp2(`http://${served.address}`);
     onTestFinished(() => session.destroy());
@@ -125,7 +127,7 @@ describe("attacks on the server's time and memory", () => {
       await Promise.all(closed);
     }
     await expectServed(served);
-    return { outcome: ended };
+    observed(ended);
   });
 
   const floods: readonly [name: string, tried: string, bytes: Buffer][] = [
@@ -138,7 +140,7 @@ describe("attacks on the server's time and memory", () => {
     ],
   ];
   for (const [name, tried, bytes] of floods) {
-    attack(name, tried, async () => {
+    test(name, attack(tried), async () => {
       const served = await useServed();
       const [socket] = await useConnections(served.port, 1);
       const begin = tried.startsWith("CONT") ? Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, 1]) : Buffer.alloc(0);
@@ -157,18 +159,18 @@ describe("attacks on the server's time and memory", () => {
       }
       await expectServed(served);
       expect(memoryMiB(served.pid) - before).toBeLessThan(200);
-      return { outcome: isClosed ? "the connection is closed, memory stays" : "others are served, memory stays" };
+      observed(isClosed ? "the connection is closed, memory stays" : "others are served, memory stays");
     });
   }
 
-  attack("sends what is no HTTP/2 at all", "random bytes on 100 connections", async () => {
+  test("sends what is no HTTP/2 at all", attack("random bytes on 100 connections"), async () => {
     const served = await useServed();
     const sockets = await useConnections(served.port, 100);
     const closed = sockets.map((socket) => new Promise<void>((resolve) => socket.once("close", () => resolve())));
     for (const [index, socket] of sockets.entries()) socket.resume().write(Buffer.alloc(4096, index + 1));
     await Promise.all(closed);
     await expectServed(served);
-    return { outcome: "the connections are closed, others are served" };
+    observed("the connections are closed, others are served");
   });
 });
 

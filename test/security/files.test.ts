@@ -2,14 +2,16 @@ import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { describe, expect, onTestFinished } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../../src/errors.ts";
 import { SealedFiles, verifyFiles } from "../../src/plugin/index.ts";
-import { attack } from "../helpers/attack.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { compileCrooked, useDirectory } from "../helpers/crooked.ts";
 import { identityService, useServer } from "../helpers/licensed-host.ts";
 import { loadInChild, serviceFile } from "../helpers/loading.ts";
+
+const attack = attacksOn("libraries and models");
 
 /** The files of a bundle, exchanged before, while and after they are checked. */
 
@@ -93,16 +95,16 @@ async function checkWhileSwapping(how: "rename" | "overwrite"): Promise<Record<s
 
 describe("attacks on libraries and models", () => {
   for (const how of ["rename", "overwrite"] as const) {
-    attack(`${how}s a library while it is checked, ${ROUNDS} times`, `${how} in a loop`, async () => {
+    test(`${how}s a library while it is checked, ${ROUNDS} times`, attack(`${how} in a loop`), async () => {
       const outcomes = await checkWhileSwapping(how);
       // Both must have been seen, or nothing was raced.
       expect(Object.keys(outcomes).sort()).toEqual(["LIBRARY_DIGEST_MISMATCH", "nothing"]);
       const { nothing: signed, LIBRARY_DIGEST_MISMATCH: refused } = outcomes;
-      return { outcome: `${signed} times the signed one, ${refused} times refused`, code: "LIBRARY_DIGEST_MISMATCH" };
+      observed(`${signed} times the signed one, ${refused} times refused`);
     });
   }
 
-  attack("exchanges a model for a twin with the same size and MD5", "a published MD5 collision", () => {
+  test("exchanges a model for a twin with the same size and MD5", attack("a published MD5 collision"), () => {
     const directory = useDirectory();
     const rest = Buffer.alloc(10_000, "weights");
     const library = serviceFile(compileCrooked(join(directory, "plugin.so")));
@@ -116,10 +118,10 @@ describe("attacks on libraries and models", () => {
     writeFileSync(join(directory, "model.onnx"), twin);
     const code = codeOf(() => verifyFiles(directory, [library, model], new SealedFiles()));
     expect(code).toBe("LIBRARY_DIGEST_MISMATCH");
-    return { outcome: "told apart by SHA-256", code };
+    observed("told apart by SHA-256");
   });
 
-  attack("exchanges the library of a running service", "overwrite it while it serves", async () => {
+  test("exchanges the library of a running service", attack("overwrite it while it serves"), async () => {
     const { data, server, token } = await useServer([identityService]);
     const client = useBareClient(server.address, token);
     const request = {
@@ -135,6 +137,6 @@ describe("attacks on libraries and models", () => {
     writeFileSync(library, bytes);
     const { code } = await failureOf(client.infer(request));
     expect(code).toBe("LIBRARY_CHANGED");
-    return { outcome: "the service stops", code };
+    observed("the service stops");
   });
 });

@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -16,7 +17,10 @@ import { describe, expect, test } from "vitest";
 import { SignetError } from "../../src/errors.ts";
 import { formatPem, parsePem } from "../../src/license/pem.ts";
 import { authorizeFirst, installBundle, readHostLedger } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { type OperatedHost, useDesk } from "../helpers/operator.ts";
+
+const attack = attacksOn("the installation of a bundle");
 
 /** Bundles as someone between vendor and host would change them; every one is refused and changes nothing. */
 
@@ -101,7 +105,7 @@ const changes: [name: string, code: string, change: Change][] = [
 ];
 
 describe("a bundle is refused that has", () => {
-  test.each(changes)("%s: %s", async (_, code, change) => {
+  test.each(changes)("%s: %s", attack.each("prepares a bundle"), async (_, code, change) => {
     const host = desk.useHost();
     const bundle = desk.useBundle();
     change(bundle);
@@ -111,38 +115,54 @@ describe("a bundle is refused that has", () => {
   });
 });
 
-test("a refused bundle leaves the installed license as it was, and no ledger is begun for one", async () => {
-  const host = desk.useHost();
-  const bad = desk.useBundle();
-  flipLastByte(join(bad, library));
-  expect(await install(host, bad)).toBe("LIBRARY_DIGEST_MISMATCH");
-  expect(readFileSync(join(host.data.hostDir, "host.key"), "latin1")).not.toContain("LEDGER");
-  expect(await install(host, desk.useBundle())).toBe("installed");
-  const before = readFileSync(join(host.data.licenseDir, library));
-  expect(await install(host, bad)).toBe("LIBRARY_DIGEST_MISMATCH");
-  expect(readFileSync(join(host.data.licenseDir, library))).toEqual(before);
-  expect(readdirSync(host.data.root).filter((name) => name.startsWith("license"))).toEqual(["license"]);
-});
+test(
+  "a refused bundle leaves the installed license as it was, and no ledger is begun for one",
+  attack("damages the installed license by a bad bundle", "after and before a good one"),
+  async () => {
+    const host = desk.useHost();
+    const bad = desk.useBundle();
+    flipLastByte(join(bad, library));
+    expect(await install(host, bad)).toBe("LIBRARY_DIGEST_MISMATCH");
+    expect(readFileSync(join(host.data.hostDir, "host.key"), "latin1")).not.toContain("LEDGER");
+    expect(await install(host, desk.useBundle())).toBe("installed");
+    const before = readFileSync(join(host.data.licenseDir, library));
+    expect(await install(host, bad)).toBe("LIBRARY_DIGEST_MISMATCH");
+    expect(readFileSync(join(host.data.licenseDir, library))).toEqual(before);
+    expect(readdirSync(host.data.root).filter((name) => name.startsWith("license"))).toEqual(["license"]);
+  },
+);
 
-test("what the license does not name is not copied", async () => {
-  const host = desk.useHost();
-  const bundle = desk.useBundle();
-  writeFileSync(join(bundle, "files/identity/extra.so"), "x");
-  writeFileSync(join(bundle, "root.pem"), "x");
-  symlinkSync("/etc/shadow", join(bundle, "shadow"));
-  expect(await install(host, bundle)).toBe("installed");
-  const files = readdirSync(host.data.licenseDir, { recursive: true, withFileTypes: true });
-  const names = files.filter((entry) => entry.isFile()).map(({ name }) => name);
-  expect(names.sort()).toEqual(["libsignet_identity.so", "license.conf", "license.lic"]);
-  expect(readdirSync(host.data.trustDir)).toHaveLength(1);
-});
+test(
+  "what the license does not name is not copied",
+  attack("brings files along", "another library, a root, a link to /etc/shadow"),
+  async () => {
+    const host = desk.useHost();
+    const bundle = desk.useBundle();
+    writeFileSync(join(bundle, "files/identity/extra.so"), "x");
+    writeFileSync(join(bundle, "root.pem"), "x");
+    symlinkSync("/etc/shadow", join(bundle, "shadow"));
+    expect(await install(host, bundle)).toBe("installed");
+    const files = readdirSync(host.data.licenseDir, { recursive: true, withFileTypes: true });
+    const names = files.filter((entry) => entry.isFile()).map(({ name }) => name);
+    expect(names.sort()).toEqual(["libsignet_identity.so", "license.conf", "license.lic"]);
+    expect(readdirSync(host.data.trustDir)).toHaveLength(1);
+    observed(`only ${names.length} files are copied, and no root`);
+  },
+);
 
-test("the modes of the bundle's files do not matter: the copies belong to this user", async () => {
-  const host = desk.useHost();
-  const bundle = desk.useBundle();
-  chmodSync(join(bundle, library), 0o4777);
-  expect(await install(host, bundle)).toBe("installed");
-});
+test(
+  "the modes of the bundle's files do not matter: the copies belong to this user",
+  attack("brings a file that others can write", "chmod 4777"),
+  async () => {
+    const host = desk.useHost();
+    const bundle = desk.useBundle();
+    chmodSync(join(bundle, library), 0o4777);
+    expect(await install(host, bundle)).toBe("installed");
+    const { mode } = statSync(join(host.data.licenseDir, library));
+    expect(mode & 0o7022).toBe(0);
+    observed(`the copy has the mode 0${(mode & 0o7777).toString(8)}`);
+  },
+);
 
 test("installing the same files again does not look like a changed library to a running server", async () => {
   const host = desk.useHost();
@@ -161,7 +181,7 @@ test("a data directory that cannot be one is a file error", async () => {
   expect(await install(host, desk.useBundle())).toBe("FILE_UNREADABLE");
 });
 
-test("one installation at a time", async () => {
+test("one installation at a time", attack("installs twice at once", "two bundles in parallel"), async () => {
   const host = desk.useHost();
   const outcomes = await Promise.all([install(host, desk.useBundle()), install(host, desk.useBundle())]);
   expect(outcomes.sort()).toEqual(["FILE_EXISTS", "installed"]);

@@ -3,10 +3,13 @@ import { once } from "node:events";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { attack } from "../helpers/attack.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { useDirectory } from "../helpers/crooked.ts";
 import { identityService, useLicensedHost } from "../helpers/licensed-host.ts";
 import { nativeLibrary } from "../helpers/native.ts";
+
+const attack = attacksOn("the start of the server");
+const attackOnMemory = attacksOn("the server's memory by the same user");
 
 /** The gateway as somebody would start it who wants code of their own in it, or who wants what is in its memory. */
 
@@ -69,7 +72,7 @@ async function expectRefused(words: readonly string[], env: Record<string, strin
   // Otherwise the attack was none.
   if (evilRuns) expect(err).toContain("evil was loaded");
   expect({ exit, code }).toEqual({ exit: 2, code: "ENVIRONMENT_UNSAFE" });
-  return { outcome: "refused before anything was read", code };
+  observed("refused before anything was read");
 }
 
 describe("attacks on the start of the server", () => {
@@ -77,48 +80,50 @@ describe("attacks on the start of the server", () => {
     for (const words of [launcher, node]) expect((await serve(words, {})).err).toContain('"serving"');
   });
 
-  attack("preloads a library", "LD_PRELOAD=evil.so", () => expectRefused(node, { LD_PRELOAD: useEvilLibrary() }, true));
-  attack("has a library audit the loader", "LD_AUDIT=evil.so", () =>
+  test("preloads a library", attack("LD_PRELOAD=evil.so"), () =>
+    expectRefused(node, { LD_PRELOAD: useEvilLibrary() }, true),
+  );
+  test("has a library audit the loader", attack("LD_AUDIT=evil.so"), () =>
     expectRefused(node, { LD_AUDIT: useEvilLibrary() }, true),
   );
-  attack("puts a directory before the system's libraries", "LD_LIBRARY_PATH=/tmp/evil", () =>
+  test("puts a directory before the system's libraries", attack("LD_LIBRARY_PATH=/tmp/evil"), () =>
     expectRefused(launcher, { LD_LIBRARY_PATH: useDirectory() }),
   );
-  attack("preloads a clock that stands still", "LD_PRELOAD=libfaketime.so.1", () =>
+  test("preloads a clock that stands still", attack("LD_PRELOAD=libfaketime.so.1"), () =>
     expectRefused(launcher, { LD_PRELOAD: "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1" }),
   );
-  attack("has Node run a script first", "NODE_OPTIONS=--require=evil.cjs", () =>
+  test("has Node run a script first", attack("NODE_OPTIONS=--require=evil.cjs"), () =>
     expectRefused(launcher, { NODE_OPTIONS: `--require=${useEvilScript()}` }, true),
   );
-  attack("has Node open a debugger", "NODE_OPTIONS=--inspect", () =>
+  test("has Node open a debugger", attack("NODE_OPTIONS=--inspect"), () =>
     expectRefused(launcher, { NODE_OPTIONS: "--inspect=127.0.0.1:0" }),
   );
-  attack("gives Node other packages", "NODE_PATH=/tmp/evil", () =>
+  test("gives Node other packages", attack("NODE_PATH=/tmp/evil"), () =>
     expectRefused(launcher, { NODE_PATH: useDirectory() }),
   );
-  attack("gives Node compiled code", "NODE_COMPILE_CACHE=/tmp/evil", () =>
+  test("gives Node compiled code", attack("NODE_COMPILE_CACHE=/tmp/evil"), () =>
     expectRefused(launcher, { NODE_COMPILE_CACHE: useDirectory() }),
   );
-  attack("replaces what Node's prompt runs", "NODE_REPL_EXTERNAL_MODULE=evil.cjs", () =>
+  test("replaces what Node's prompt runs", attack("NODE_REPL_EXTERNAL_MODULE=evil.cjs"), () =>
     expectRefused(launcher, { NODE_REPL_EXTERNAL_MODULE: useEvilScript() }),
   );
-  attack("has OpenSSL load a provider", "OPENSSL_CONF=evil.cnf", () => {
+  test("has OpenSSL load a provider", attack("OPENSSL_CONF=evil.cnf"), () => {
     const conf = join(useDirectory(), "evil.cnf");
     // Beside OpenSSL's own provider, without which Node does not start at all.
     const providers = `[p]\ndefault = d\nevil = e\n[d]\nactivate = 1\n[e]\nmodule = ${useEvilLibrary()}\nactivate = 1\n`;
     writeFileSync(conf, `nodejs_conf = n\n[n]\nproviders = p\n${providers}`);
     return expectRefused(launcher, { OPENSSL_CONF: conf }, true);
   });
-  attack("debugs from the first line", "node --inspect", () =>
+  test("debugs from the first line", attack("node --inspect"), () =>
     expectRefused([process.execPath, "--disable-sigusr1", "--inspect=127.0.0.1:0", program], {}),
   );
-  attack("runs a script before the server", "node --require=evil.cjs", () =>
+  test("runs a script before the server", attack("node --require=evil.cjs"), () =>
     expectRefused([process.execPath, "--disable-sigusr1", `--require=${useEvilScript()}`, program], {}, true),
   );
-  attack("imports a module before the server", "node --import=evil.cjs", () =>
+  test("imports a module before the server", attack("node --import=evil.cjs"), () =>
     expectRefused([process.execPath, "--disable-sigusr1", `--import=${useEvilScript()}`, program], {}, true),
   );
-  attack("starts it so that a signal opens a debugger", "node, without --disable-sigusr1", () =>
+  test("starts it so that a signal opens a debugger", attack("node, without --disable-sigusr1"), () =>
     expectRefused([process.execPath, program], {}),
   );
 });
@@ -134,6 +139,49 @@ function attemptUnprivileged(...command: string[]): { status: number | null; err
   const [first, ...words] = [...unprivileged, ...command];
   const { status, stderr } = spawnSync(first!, words, { encoding: "utf8" });
   return { status, err: stderr };
+}
+
+/** Another process of the user, which protects nothing. */
+function useBystander(): { pid: number } {
+  const [first, ...words] = [...unprivileged, "sleep", "1000"];
+  const child = spawn(first!, words, { stdio: "ignore" });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  return { pid: child.pid! };
+}
+
+/** A program that attaches to a process as debuggers do, and says what the kernel answered. */
+function useDebugger(): string {
+  const directory = useDirectory();
+  const source = join(directory, "attach.c");
+  writeFileSync(
+    source,
+    `#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+int main(int count, char **words) {
+  pid_t pid = count > 1 ? atoi(words[1]) : 0;
+  if (ptrace(PTRACE_ATTACH, pid, 0, 0) == 0) {
+    waitpid(pid, 0, 0);
+    return 0;
+  }
+  fputs(errno == EPERM ? "EPERM" : "another error", stderr);
+  return 1;
+}
+`,
+  );
+  execFileSync("cc", ["-o", join(directory, "attach"), source]);
+  return join(directory, "attach");
+}
+
+/** Whether the kernel's Yama module keeps debuggers from all processes but their own children. */
+function isPtraceRestricted(): boolean {
+  const file = "/proc/sys/kernel/yama/ptrace_scope";
+  return existsSync(file) && readFileSync(file, "utf8").trim() !== "0";
 }
 
 /** A running server, without capabilities and with a limit for core dumps that allows them. */
@@ -170,38 +218,31 @@ async function useRunning(): Promise<{
 
 describe("attacks on the server's memory by the same user", () => {
   test("are attacks: another process of the user can be read", () => {
-    const open = spawn(unprivileged[0] ?? "sleep", [
-      ...unprivileged.slice(1),
-      ...(unprivileged.length ? ["sleep"] : []),
-      "1000",
-    ]);
-    onTestFinished(() => {
-      open.kill("SIGKILL");
-    });
-    return expect.poll(() => attemptUnprivileged("head", "-c0", `/proc/${open.pid}/mem`).status).toBe(0);
+    const { pid } = useBystander();
+    return expect.poll(() => attemptUnprivileged("head", "-c0", `/proc/${pid}/mem`).status).toBe(0);
   });
 
   for (const [whose, which] of [
     ["the gateway's", "pid"],
     ["a service host's", "child"],
   ] as const) {
-    attack(`reads ${whose} memory`, "open(/proc/PID/mem)", async () => {
+    test(`reads ${whose} memory`, attackOnMemory("open(/proc/PID/mem)"), async () => {
       const server = await useRunning();
       const { status, err } = attemptUnprivileged("head", "-c0", `/proc/${server[which]}/mem`);
       expect(status).not.toBe(0);
-      expect(err).toContain("Permission denied");
-      return { outcome: "refused by the kernel", code: "EACCES" };
+      expect(err).toMatch(/Permission denied\n$/);
+      observed("refused by the kernel: Permission denied");
     });
 
-    attack(`opens ${whose} sealed library`, "open(/proc/PID/fd/N)", async () => {
+    test(`opens ${whose} sealed library`, attackOnMemory("open(/proc/PID/fd/N)"), async () => {
       const server = await useRunning();
       const { status, err } = attemptUnprivileged("head", "-c0", `/proc/${server[which]}/fd/2`);
       expect(status).not.toBe(0);
-      expect(err).toContain("Permission denied");
-      return { outcome: "refused by the kernel", code: "EACCES" };
+      expect(err).toMatch(/Permission denied\n$/);
+      observed("refused by the kernel: Permission denied");
     });
 
-    attack(`has ${whose} memory dumped`, "ulimit -c unlimited; kill -ABRT", async () => {
+    test(`has ${whose} memory dumped`, attackOnMemory("ulimit -c unlimited; kill -ABRT"), async () => {
       const server = await useRunning();
       expect(readFileSync(`/proc/${server[which]}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
       // A pattern for core dumps that names a program gets none either from a process that is not dumpable.
@@ -209,11 +250,27 @@ describe("attacks on the server's memory by the same user", () => {
       if (which === "pid") await server.ended;
       else await expect.poll(() => server.err()).toContain("SIGABRT");
       expect(readdirSync(server.cwd)).toEqual([]);
-      return { outcome: "no core was written" };
+      observed("no core was written");
     });
   }
 
-  attack("opens a debugger by signal", "kill -USR1", async () => {
+  for (const [whose, which] of [
+    ["the gateway", "pid"],
+    ["a service host", "child"],
+  ] as const) {
+    test(`attaches to ${whose} as a debugger`, attackOnMemory("ptrace(PTRACE_ATTACH)"), async () => {
+      const attach = useDebugger();
+      const { pid } = useBystander();
+      // Otherwise the attack was none. Some machines let nobody attach to anybody, though.
+      if (!isPtraceRestricted()) await expect.poll(() => attemptUnprivileged(attach, String(pid)).status).toBe(0);
+      const server = await useRunning();
+      const { status, err } = attemptUnprivileged(attach, String(server[which]));
+      expect({ status, code: err.trim() }).toEqual({ status: 1, code: "EPERM" });
+      observed("refused by the kernel");
+    });
+  }
+
+  test("opens a debugger by signal", attackOnMemory("kill -USR1"), async () => {
     const server = await useRunning();
     process.kill(server.pid, "SIGUSR1");
     process.kill(server.pid, "SIGHUP");
@@ -221,7 +278,7 @@ describe("attacks on the server's memory by the same user", () => {
     process.kill(server.pid, "SIGTERM");
     await server.ended;
     expect(server.err()).not.toMatch(/debugger/i);
-    return { outcome: "nothing listens" };
+    observed("nothing listens");
   });
 });
 

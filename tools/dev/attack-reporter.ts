@@ -82,22 +82,33 @@ function reasonOf(test: TestCase): string {
   return (result.state === "skipped" ? result.note : undefined) ?? "skipped here";
 }
 
+/** Ways to one attack that ended alike are one line of the table. */
+function foldWays(rows: readonly Row[]): string[][] {
+  const ways = Map.groupBy(rows, ({ attack, outcome, codes }) => JSON.stringify([attack, outcome, Object.keys(codes)]));
+  return [...ways.values()].map((alike) => {
+    const { attack, outcome, codes } = alike[0]!;
+    const shortest = alike.map(({ tried }) => tried).toSorted((a, b) => a.length - b.length)[0]!;
+    const tried = alike.length === 1 ? shortest : `${alike.length} ways, such as: ${shortest}`;
+    return [attack, tried, outcome, Object.keys(codes).join(", ")];
+  });
+}
+
 function printTables(rows: readonly Row[]): void {
+  const tables = families.map((family) => ({ family, lines: foldWays(rows.filter((row) => row.family === family)) }));
   const header = ["ATTACK", "TRIED", "OUTCOME", "CODE"];
-  const cells = (row: Row) => [row.attack, row.tried, row.outcome, Object.keys(row.codes).join(", ")];
-  const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => cells(row)[column]!.length)));
-  const print = (texts: readonly string[]) =>
+  const all = [header, ...tables.flatMap(({ lines }) => lines)];
+  const widths = header.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)));
+  const print = (cells: readonly string[]) =>
     console.log(
-      texts
+      cells
         .map((text, column) => text.padEnd(widths[column]!))
         .join("  ")
         .trimEnd(),
     );
-  for (const family of families) {
-    const members = rows.filter((row) => row.family === family);
-    if (members.length === 0) continue;
+  for (const { family, lines } of tables) {
+    if (lines.length === 0) continue;
     console.log(`\nattacks on ${family}`);
     print(header);
-    for (const row of members) print(cells(row));
+    for (const cells of lines) print(cells);
   }
 }

@@ -2,8 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileS
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseTrustRoot, verifyChain } from "../../src/license/index.ts";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
 import { createVendorDirectory, issuerAlgorithms, openVendorDirectory } from "./vendor-directory.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 function create(directory: string, issuerAlgorithm: (typeof issuerAlgorithms)[number] = "ed25519") {
   return createVendorDirectory({ directory, name: "ACME Köln", passphrase, issuerAlgorithm });
@@ -23,24 +26,33 @@ describe.each(issuerAlgorithms)("a vendor whose issuer key is %s", (algorithm) =
   });
 });
 
-test("private keys are for their owner only, and nobody else enters the directory", async () => {
-  const directory = join(useDirectory(), "acme");
-  await create(directory);
-  expect(readdirSync(directory).sort()).toEqual(["issuer.key", "issuer.pem", "root.key", "root.pem", "vendor.json"]);
-  expect(statSync(directory).mode & 0o777).toBe(0o700);
-  for (const file of ["issuer.key", "root.key"]) expect(statSync(join(directory, file)).mode & 0o777).toBe(0o600);
-});
+test(
+  "private keys are for their owner only, and nobody else enters the directory",
+  attack("reads the vendor's keys as another user", "the modes of the files"),
+  async () => {
+    const directory = join(useDirectory(), "acme");
+    await create(directory);
+    expect(readdirSync(directory).sort()).toEqual(["issuer.key", "issuer.pem", "root.key", "root.pem", "vendor.json"]);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
+    for (const file of ["issuer.key", "root.key"]) expect(statSync(join(directory, file)).mode & 0o777).toBe(0o600);
+    observed("0700 for the directory, 0600 for the keys");
+  },
+);
 
-test("nothing that is already there is overwritten: a directory, a file or a link to nowhere", async () => {
-  const parent = useDirectory();
-  mkdirSync(join(parent, "directory"));
-  writeFileSync(join(parent, "file"), "mine");
-  symlinkSync(join(parent, "nowhere"), join(parent, "link"));
-  for (const name of ["directory", "file", "link"]) {
-    expect(await codeOf(() => create(join(parent, name)))).toBe("FILE_EXISTS");
-  }
-  expect(readFileSync(join(parent, "file"), "utf8")).toBe("mine");
-});
+test(
+  "nothing that is already there is overwritten: a directory, a file or a link to nowhere",
+  attack("has something written over", "a directory, a file, a link to nowhere"),
+  async () => {
+    const parent = useDirectory();
+    mkdirSync(join(parent, "directory"));
+    writeFileSync(join(parent, "file"), "mine");
+    symlinkSync(join(parent, "nowhere"), join(parent, "link"));
+    for (const name of ["directory", "file", "link"]) {
+      expect(await codeOf(() => create(join(parent, name)))).toBe("FILE_EXISTS");
+    }
+    expect(readFileSync(join(parent, "file"), "utf8")).toBe("mine");
+  },
+);
 
 test("a failure leaves nothing behind", async () => {
   const parent = useDirectory();
