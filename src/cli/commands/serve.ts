@@ -8,7 +8,13 @@ import {
   readLaunch,
   verifyLaunch,
 } from "../../config/index.ts";
+import { errorCatalogue, SignetError } from "../../errors.ts";
+import type { RunningServer } from "../../server.ts";
+import type { Log } from "../../telemetry/index.ts";
 import type { DataFormat } from "../output.ts";
+
+/** How long an orderly end may take after an internal error. Ending needs no job and no disk but the ledger's. */
+const INTERNAL_ERROR_STOP_MS = 5000;
 
 interface ServeOptions extends DataFormat {
   readonly data?: string;
@@ -41,6 +47,9 @@ the ledger; a second one stops at once. SIGHUP opens log files anew after they
 were rotated, and looks at once whether TLS certificates were replaced or
 another license installed; without it that takes a few seconds.
 
+An internal error ends the server with exit code 1: it is logged, jobs are cut
+off and stay charged, and the ledger is settled. Have it started again.
+
 Example:
   $ signet serve --listen 127.0.0.1:8001`,
     )
@@ -72,14 +81,17 @@ async function serve(options: ServeOptions): Promise<void> {
     overrides: overridesFrom(options),
   });
   const log = createLog(config.log);
+  let server: RunningServer | undefined;
+  endOnInternalError(log, () => server);
   // A first signal while still starting ends the process by itself: nothing runs yet that would be lost.
-  const server = await startServer({ data, config, log });
+  const running = await startServer({ data, config, log });
+  server = running;
 
   let signals = 0;
   const onStop = (signal: NodeJS.Signals) => {
     log.info({ signal }, "signal");
     signals++;
-    const stopped = signals === 1 ? server.stop() : server.stopNow();
+    const stopped = signals === 1 ? running.stop() : running.stopNow();
     stopped.then(
       // Jobs that were cut off are a failure, whichever of the two stops is first to end.
       () => process.exit(signals === 1 ? 0 : 1),
@@ -92,9 +104,30 @@ async function serve(options: ServeOptions): Promise<void> {
   process.on("SIGTERM", onStop);
   process.on("SIGINT", onStop);
   process.on("SIGHUP", () => {
-    server.reopenLogs();
-    server.reloadCertificates();
-    void server.checkLicense();
+    running.reopenLogs();
+    running.reloadCertificates();
+    void running.checkLicense();
+  });
+}
+
+/**
+ * After an error that nobody caught, a promise's included, nothing is known of the state any more: jobs are cut off, the
+ * ledger is settled, and whoever started the server starts another. Exit code 1, as for every INTERNAL error.
+ */
+function endOnInternalError(log: Log, server: () => RunningServer | undefined): void {
+  const exit = () => process.exit(errorCatalogue.INTERNAL.exit); // the ledger, if it is still open, settles at exit
+  let isEnding = false;
+  process.on("uncaughtException", (thrown) => {
+    if (isEnding) return; // what follows from the first; the timer ends it
+    isEnding = true;
+    setTimeout(exit, INTERNAL_ERROR_STOP_MS);
+    try {
+      log.fatal({ err: thrown }, "internal error; the server ends");
+    } catch {
+      // The log itself may be what failed.
+    }
+    const reason = new SignetError("INTERNAL", "an error that nobody caught", { cause: thrown });
+    Promise.resolve(server()?.stopNow(reason)).then(exit, exit);
   });
 }
 
