@@ -19,14 +19,17 @@ export interface CallGateOptions {
 
 /** What an open method may be sent: the name of a service, and room for more. */
 const MAX_OPEN_MESSAGE_BYTES = 1024;
-/** Every request but ModelInfer's is a name or two. A thousand streams of one connection may each bring one. */
+/** Every request but those of inference is a name or two. A thousand streams of one connection may each bring one. */
 const MAX_SMALL_MESSAGE_BYTES = 128 * 1024;
-const INFER = "/inference.GRPCInferenceService/ModelInfer";
+const STREAM = "/inference.GRPCInferenceService/ModelStreamInfer";
+const LARGE: ReadonlySet<string> = new Set(["/inference.GRPCInferenceService/ModelInfer", STREAM]);
 /** The standard trailer by which a server tells when to try again, ms. */
 const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
 /** What the gate found out, for the handler of the same call. */
 const identities = new WeakMap<Metadata, Identity>();
+/** How to authenticate the caller of a stream once more. */
+const renewals = new WeakMap<Metadata, () => Identity>();
 
 /** The caller of a method that is not open. */
 export function identityOf({ metadata }: { readonly metadata: Metadata }): Identity {
@@ -38,6 +41,16 @@ export function identityOf({ metadata }: { readonly metadata: Metadata }): Ident
 /** The same, where somebody is known. */
 export function identityNameOf({ metadata }: { readonly metadata: Metadata }): string | null {
   return identities.get(metadata)?.name ?? null;
+}
+
+/**
+ * The caller of a stream as of now, since a token may be removed while the stream goes on.
+ * @throws UNAUTHENTICATED
+ */
+export function authenticateAgain({ metadata }: { readonly metadata: Metadata }): Identity {
+  const authenticate = renewals.get(metadata);
+  if (!authenticate) throw new SignetError("INTERNAL", "a call that is no stream was to be authenticated again");
+  return authenticate();
 }
 
 /** The client's address, without its port. */
@@ -57,15 +70,16 @@ export function createCallGate({ access, quotas, audit, isOpen }: CallGateOption
       limitMessage(call, MAX_OPEN_MESSAGE_BYTES);
       return new ServerInterceptingCall(call);
     }
-    if (path !== INFER) limitMessage(call, MAX_SMALL_MESSAGE_BYTES);
+    if (!LARGE.has(path)) limitMessage(call, MAX_SMALL_MESSAGE_BYTES);
     let admission: Admission | undefined;
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, pass) => {
             let identity: Identity | undefined;
+            const authenticate = () => access.authenticate(tokenOf(metadata), () => fingerprintOf(call));
             try {
-              identity = access.authenticate(tokenOf(metadata), () => fingerprintOf(call));
+              identity = authenticate();
               admission = quotas.admit(identity);
               if (!admission.isAdmitted) throw admission.error;
             } catch (thrown) {
@@ -77,6 +91,7 @@ export function createCallGate({ access, quotas, audit, isOpen }: CallGateOption
               return;
             }
             identities.set(metadata, identity);
+            if (path === STREAM) renewals.set(metadata, authenticate);
             pass(metadata);
           },
           // Comes once for every call, however it ends.

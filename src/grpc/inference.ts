@@ -1,26 +1,31 @@
-import { type handleUnaryCall, Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
-import { SignetError } from "../errors.ts";
-import type { LicenseTime } from "../license/index.ts";
-import type { Inference, Service } from "../service/index.ts";
-import type { TensorSpec } from "../tensor/index.ts";
-import { identityNameOf, identityOf, peerOf } from "./call-gate.ts";
-import { grpcStatusFromError } from "./errors.ts";
-import type { InferenceHandlers, ModelConfigMessage, NamedModelMessage } from "./messages.ts";
-import { decodeInferRequest, encodeInferResponse } from "./tensors.ts";
+import type { CallQuotas, Inference, Service } from "../service/index.ts";
+import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
+import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
+import { infer } from "./infer.ts";
+import { InferStream } from "./infer-stream.ts";
+import type {
+  InferenceHandlers,
+  InferRequestMessage,
+  NamedModelMessage,
+  StreamInferResponseMessage,
+} from "./messages.ts";
+import { modelConfig, platformOf, tensorMetadata } from "./model-config.ts";
+import { decodeInferRequest } from "./tensors.ts";
 
 export interface InferenceEdge {
   readonly inference: Inference;
+  readonly quotas: CallQuotas;
   readonly audit: AuditLog;
   readonly version: string;
   /** Whether the server takes calls and every service is ready. */
   isReady(): boolean;
 }
 
-const clientGone = new SignetError("CANCELLED", "the client cancelled the call");
-
 /** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */
-export function inferenceHandlers({ inference, audit, version, isReady }: InferenceEdge): InferenceHandlers {
+export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
+  const { inference, audit, version, isReady } = edge;
   const answer = answering(audit);
   /** Finds a service for a caller who may see it. */
   const find = (call: ServerUnaryCall<NamedModelMessage, unknown>): Service => {
@@ -55,85 +60,51 @@ export function inferenceHandlers({ inference, audit, version, isReady }: Infere
       call.on("cancelled", () => controller.abort(clientGone));
       // The client may have gone while the message was decoded.
       if (call.cancelled) controller.abort(clientGone);
-      const result = await inference.infer(identity, {
-        ...request,
+      const { response, nearEnd } = await infer(inference, request, {
+        identity,
         peer: peerOf(call),
         deadlineMs: deadlineOf(call),
         signal: controller.signal,
       });
-      if (result.nearEnd !== null) trailers.metadata = licenseTrailers(result.nearEnd);
-      return encodeInferResponse(request, result.version, result.outputs);
+      if (nearEnd !== null) trailers.metadata = licenseTrailers(nearEnd);
+      return response;
     }),
+    ModelStreamInfer: streamHandler(edge),
   };
 }
 
 /** The calls that nobody needs a token for. */
 export const openInferenceCalls: readonly (keyof InferenceHandlers)[] = ["ServerLive", "ServerReady"];
 
-/** What goes out after the response. */
-interface Trailers {
-  metadata: Metadata | undefined;
-}
-
-/** Tells whoever calls that the license is near its end, before calls are refused. */
-function licenseTrailers({ phase, daysLeft }: LicenseTime): Metadata {
-  const metadata = new Metadata();
-  metadata.set("signet-license-state", phase === "valid" ? "expiring" : phase);
-  metadata.set("signet-license-days-left", `${daysLeft}`);
-  return metadata;
-}
-
-/** Makes a handler from a function that returns the response or throws. */
-function answering(audit: AuditLog) {
-  return <Request, Response>(
-    respond: (call: ServerUnaryCall<Request, Response>, trailers: Trailers) => Promise<Response>,
-  ): handleUnaryCall<Request, Response> =>
-    (call, callback) => {
-      const trailers: Trailers = { metadata: undefined };
-      respond(call, trailers).then(
-        (response) => callback(null, response, trailers.metadata),
-        (thrown) => {
-          const { code } = SignetError.from(thrown);
-          if (code === "PERMISSION_DENIED") {
-            audit.refused({ code, identity: identityNameOf(call), peer: peerOf(call) });
-          }
-          callback(grpcStatusFromError(thrown));
-        },
-      );
+function streamHandler(edge: InferenceEdge): handleBidiStreamingCall<InferRequestMessage, StreamInferResponseMessage> {
+  return (call) => {
+    readNoFurther(call);
+    call.sendMetadata(new Metadata()); // at once, for clients that wait to see that the stream is open
+    const caller = {
+      peer: peerOf(call),
+      deadlineMs: deadlineOf(call),
+      endsAtError: call.metadata.get("triton_grpc_error")[0] === "true",
+      authenticate: () => authenticateAgain(call),
     };
-}
-
-/** grpc-js gives wall-clock milliseconds; a deadline inside the server must not move with the wall clock. */
-function deadlineOf(call: ServerUnaryCall<unknown, unknown>): number {
-  const deadline = Number(call.getDeadline());
-  return Number.isFinite(deadline) ? performance.now() + (deadline - Date.now()) : Number.POSITIVE_INFINITY;
-}
-
-function platformOf({ facts }: Service["runner"]): string {
-  return facts ? `signet_${facts.plugin.name}` : "signet";
-}
-
-function tensorMetadata({ name, datatype, shape }: TensorSpec) {
-  return { name, datatype, shape: [...shape] };
-}
-
-function modelConfig({ conf, runner }: Service): ModelConfigMessage {
-  const tensorConfig = ({ name, datatype, shape }: TensorSpec) => ({
-    name,
-    data_type: datatype === "BYTES" ? "TYPE_STRING" : `TYPE_${datatype}`,
-    dims: [...shape],
-  });
-  return {
-    name: conf.name,
-    platform: platformOf(runner),
-    backend: runner.facts?.plugin.name ?? "",
-    // No batching by the server: a shape is what one call carries, batch dimension included.
-    max_batch_size: 0,
-    input: conf.inputs.map(tensorConfig),
-    output: conf.outputs.map(tensorConfig),
-    instance_group: [{ name: conf.name, count: conf.limits.concurrency, kind: "KIND_CPU", gpus: [] }],
-    parameters: Object.fromEntries(Object.entries(conf.parameters).map(([key, text]) => [key, { string_value: text }])),
-    model_transaction_policy: { decoupled: false },
-    response_cache: { enable: false },
+    const stream = new InferStream(edge, caller, {
+      write: (response) => call.write(response),
+      pause: () => call.pause(),
+      resume: () => call.resume(),
+      end: (trailers) => call.end(trailers),
+      fail: (status) => call.emit("error", status),
+    });
+    call.on("data", (message) => stream.take(message));
+    call.on("end", () => stream.halfClosed());
+    call.on("drain", () => stream.drained());
+    call.on("cancelled", () => stream.cancel());
   };
+}
+
+/**
+ * A paused stream of Node's reads ahead, 16 messages where they are objects, and one may be as large as the server
+ * takes. Its limit has no door of its own; a test tells when it is no longer kept here.
+ */
+function readNoFurther(call: ServerDuplexStream<unknown, unknown>): void {
+  const inside = call as unknown as { _readableState?: { highWaterMark: number } };
+  if (inside._readableState) inside._readableState.highWaterMark = 1;
 }

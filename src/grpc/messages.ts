@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import type { handleUnaryCall, MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, handleUnaryCall, MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { SignetError } from "../errors.ts";
 import { verifyInferRequestBytes } from "./infer-request-limits.ts";
@@ -93,6 +93,11 @@ export interface InferResponseMessage {
   raw_output_contents: Uint8Array[];
 }
 
+export interface StreamInferResponseMessage {
+  error_message: string;
+  infer_response: Partial<InferResponseMessage>;
+}
+
 export interface ModelTensorConfigMessage {
   name: string;
   data_type: string;
@@ -113,7 +118,7 @@ export interface ModelConfigMessage {
   dynamic_batching?: { preferred_batch_size: number[]; max_queue_delay_microseconds: Int64 };
 }
 
-/** Every call of the service with its request and response. */
+/** Every unary call of the service with its request and response. */
 interface InferenceCalls {
   ServerLive: [Empty, { live: boolean }];
   ServerReady: [Empty, { ready: boolean }];
@@ -126,11 +131,11 @@ interface InferenceCalls {
 
 export type InferenceHandlers = {
   [Call in keyof InferenceCalls]: handleUnaryCall<InferenceCalls[Call][0], InferenceCalls[Call][1]>;
-};
+} & { ModelStreamInfer: handleBidiStreamingCall<InferRequestMessage, StreamInferResponseMessage> };
 
 export type InferenceService = ServiceDefinition & {
   [Call in keyof InferenceCalls]: MethodDefinition<InferenceCalls[Call][0], InferenceCalls[Call][1]>;
-};
+} & { ModelStreamInfer: MethodDefinition<InferRequestMessage, StreamInferResponseMessage> };
 
 let loaded: InferenceService | undefined;
 
@@ -152,7 +157,7 @@ function loadInferenceService(): InferenceService {
     oneofs: true,
   });
   const service = definition["inference.GRPCInferenceService"] as unknown as InferenceService;
-  const { ModelInfer } = service;
+  const { ModelInfer, ModelStreamInfer } = service;
   const decode = ModelInfer.requestDeserialize;
   // Never throws: grpc-js answers INTERNAL to what a deserializer throws, and it runs before access is checked.
   const requestDeserialize = (bytes: Buffer): InferRequestMessage => {
@@ -163,7 +168,11 @@ function loadInferenceService(): InferenceService {
       return malformedRequest(error);
     }
   };
-  return { ...service, ModelInfer: { ...ModelInfer, requestDeserialize } };
+  return {
+    ...service,
+    ModelInfer: { ...ModelInfer, requestDeserialize },
+    ModelStreamInfer: { ...ModelStreamInfer, requestDeserialize },
+  };
 }
 
 function malformedRequest(thrown: unknown): InferRequestMessage {

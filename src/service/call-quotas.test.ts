@@ -88,3 +88,15 @@ test("one identity's calls are not another's", () => {
   expect(codeFor(identity({ callsPerSecond: 1 }, "a"))).toBe("RATE_LIMITED");
   expect(codeFor(identity({ callsPerSecond: 1 }, "b"))).toBe("admitted");
 });
+
+test("a call in a place that its caller holds already counts against the rate alone", () => {
+  const { quotas, codeFor } = useQuotas();
+  const limited = identity({ callsPerSecond: 1, burst: 3, concurrent: 1 });
+  expect(codeFor(limited)).toBe("admitted");
+  expect(codeFor(limited)).toBe("TOO_MANY_CALLS");
+  const codes = Array.from({ length: 3 }, () => {
+    const admission = quotas.admitInPlace(limited);
+    return admission.isAdmitted ? "admitted" : admission.error.code;
+  });
+  expect(codes).toEqual(["admitted", "admitted", "RATE_LIMITED"]);
+});

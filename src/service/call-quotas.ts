@@ -50,15 +50,8 @@ export class CallQuotas {
       const error = new SignetError("TOO_MANY_CALLS", `${name}: expected at most ${concurrent} calls at the same time`);
       return { isAdmitted: false, error, retryAfterMs: CONCURRENCY_RETRY_MS };
     }
-    if (callsPerSecond !== null) {
-      const missing = 1 - this.#fill(account, limits, callsPerSecond);
-      if (missing > 0) {
-        const retryAfterMs = Math.ceil((missing / callsPerSecond) * 1000);
-        const words = `${name}: expected at most ${callsPerSecond} calls in a second; the next in ${retryAfterMs} ms`;
-        return { isAdmitted: false, error: new SignetError("RATE_LIMITED", words), retryAfterMs };
-      }
-      account.tokens--;
-    }
+    const refusal = this.#takeToken(account, name, limits);
+    if (refusal) return refusal;
     account.running++;
     let isReleased = false;
     return {
@@ -68,6 +61,25 @@ export class CallQuotas {
         isReleased = true;
       },
     };
+  }
+
+  /** One more call in a place among running calls that the identity holds already: only its rate counts. */
+  admitInPlace({ id, name, limits }: Identity): Admission {
+    if (limits.callsPerSecond === null) return unlimited;
+    return this.#takeToken(this.#accountOf(id, limits), name, limits) ?? unlimited;
+  }
+
+  #takeToken(account: Account, name: string, limits: CallLimits): Admission | undefined {
+    const { callsPerSecond } = limits;
+    if (callsPerSecond === null) return undefined;
+    const missing = 1 - this.#fill(account, limits, callsPerSecond);
+    if (missing > 0) {
+      const retryAfterMs = Math.ceil((missing / callsPerSecond) * 1000);
+      const words = `${name}: expected at most ${callsPerSecond} calls in a second; the next in ${retryAfterMs} ms`;
+      return { isAdmitted: false, error: new SignetError("RATE_LIMITED", words), retryAfterMs };
+    }
+    account.tokens--;
+    return undefined;
   }
 
   #accountOf(id: string, limits: CallLimits): Account {

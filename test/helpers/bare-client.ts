@@ -117,6 +117,11 @@ export function useBareClient(address: string, token: string | null, options?: C
   return client;
 }
 
+/** A method of the protocol as another implementation has it from the .proto file. */
+export function methodOf(name: string): MethodDefinition<Message, Message> {
+  return protocol[name]!;
+}
+
 /** A ModelInferRequest's bytes, for calls by hand. */
 export function inferRequestBytes(request: BareInferRequest): Buffer {
   return protocol.ModelInfer!.requestSerialize({ ...request });
