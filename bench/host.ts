@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 
-const root = dirname(import.meta.dirname);
+export const root = dirname(import.meta.dirname);
 
 /** This machine licensed for some services by the real programs, in a directory that `remove` deletes. */
 export interface BenchHost {
@@ -43,26 +45,38 @@ export interface RunningProcess {
   stop(): Promise<void>;
 }
 
-/** Starts the server, or the peer, as a process and resolves when it prints that it is serving. */
-export async function startProcess(script: string, args: readonly string[]): Promise<RunningProcess> {
-  const child: ChildProcess = spawn(process.execPath, ["--disable-sigusr1", join(root, script), ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+/** Starts a server as a process of its own and resolves when it prints, as a line of JSON, that it is serving. */
+export function startProcess(program: string, args: readonly string[]): Promise<RunningProcess> {
+  const child: ChildProcess = spawn(program, args, { cwd: root, stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  let text = "";
-  for await (const chunk of child.stderr!) {
-    text += chunk;
-    const line = text.split("\n").find((line) => line.includes('"serving"'));
-    if (line !== undefined) {
-      child.stderr!.resume();
-      const stop = () => {
-        child.kill("SIGTERM");
-        return ended;
-      };
-      return { address: JSON.parse(line).address, pid: child.pid!, stop };
-    }
-  }
-  throw new Error(`${script} did not start: ${text}`);
+  const stop = () => {
+    child.kill("SIGTERM");
+    return ended;
+  };
+  return new Promise((resolve, reject) => {
+    let text = "";
+    // Goes on reading for as long as the process lives, or its log would fill the pipe.
+    createInterface({ input: child.stderr! }).on("line", (line) => {
+      if (line.startsWith("{") && line.includes('"serving"')) {
+        resolve({ address: JSON.parse(line).address, pid: child.pid!, stop });
+      }
+      text = `${text}${line}\n`.slice(-2000);
+    });
+    child.once("error", reject);
+    void ended.then(() => reject(new Error(`${program} ${args.join(" ")} ended before it served: ${text}`)));
+  });
+}
+
+/** A port that nobody uses at this moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 /** CPU time a process has used so far, all threads, in microseconds. The kernel counts in steps of 10 ms. */

@@ -87,8 +87,8 @@ function perCallUs(act: () => void, count = 200_000): string {
 
 async function measureServing(): Promise<void> {
   const serve = ["--data", host.data, "serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
-  const server = await startProcess("src/cli/main.ts", serve);
-  const peer = await startProcess("bench/peer.ts", []);
+  const server = await startProcess(process.execPath, ["--disable-sigusr1", "src/cli/main.ts", ...serve]);
+  const peer = await startProcess(process.execPath, ["bench/peer.ts"]);
   const connect = (address: string) => new InferenceClient({ server: address, token: host.token, timeoutMs: 60_000 });
   const client = connect(server.address);
   const peerClient = connect(peer.address);
