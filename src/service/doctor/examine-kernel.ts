@@ -1,11 +1,13 @@
 import { release } from "node:os";
-import { probeSealedMemory } from "../../plugin/index.ts";
+import { findBubblewrap, probeSealedMemory } from "../../plugin/index.ts";
 import type { Examination } from "./examine.ts";
+import { loadExaminedConfig } from "./examined-config.ts";
 import { Findings } from "./finding.ts";
 import { readText } from "./surroundings.ts";
 
 /** What plugins and their isolation need of the kernel, and what would weaken them. */
-export function examineKernel({ around }: Examination): Findings {
+export function examineKernel(examination: Examination): Findings {
+  const { around } = examination;
   const findings = new Findings("kernel");
   const value = (path: string) => readText(around, `proc/sys/${path}`);
 
@@ -28,11 +30,10 @@ export function examineKernel({ around }: Examination): Findings {
   if (lsm?.includes("landlock")) findings.ok("landlock", "available");
   else findings.ok("landlock", lsm === null ? "unknown: securityfs is not visible here" : "not enabled in this kernel");
 
-  const namespaces = Number(value("user/max_user_namespaces") ?? 0);
   const isForbidden =
     value("kernel/unprivileged_userns_clone") === "0" || value("kernel/apparmor_restrict_unprivileged_userns") === "1";
-  if (namespaces > 0 && !isForbidden) findings.ok("user namespaces", "allowed");
-  else findings.ok("user namespaces", "not allowed for ordinary users; only the bwrap sandbox would need them");
+  const hasNone = Number(value("user/max_user_namespaces") ?? 0) === 0;
+  reportBubblewrap(findings, examination, hasNone || (isForbidden && around.uid !== 0));
 
   const ptrace = value("kernel/yama/ptrace_scope");
   if (ptrace !== null && ptrace !== "0") findings.ok("ptrace_scope", ptrace);
@@ -43,6 +44,29 @@ export function examineKernel({ around }: Examination): Findings {
   }
   reportCoreDumps(findings, value("kernel/core_pattern"), readText(around, "proc/self/limits"));
   return findings;
+}
+
+/** bubblewrap is only looked at, not run; the server tries it at its start. */
+function reportBubblewrap(findings: Findings, examination: Examination, isForbidden: boolean): void {
+  const report = (check: string, found: string, next: string) => {
+    if (asksForBubblewrap(examination)) findings.problem(check, `${found}, but signet.yaml has sandbox: bwrap`, next);
+    else findings.ok(check, `${found}; only sandbox: bwrap needs that`);
+  };
+  const nextBest = "or set sandbox: seccomp.";
+  if (!isForbidden) findings.ok("user namespaces", "allowed");
+  else report("user namespaces", "not allowed for the server's user", `Allow them for bubblewrap, ${nextBest}`);
+  const found = findBubblewrap(examination.around.root);
+  if (found.path !== null) findings.ok("bubblewrap", found.path);
+  else report("bubblewrap", found.reason, `Install the package bubblewrap, ${nextBest}`);
+}
+
+function asksForBubblewrap(examination: Examination): boolean {
+  try {
+    const { defaults, services } = loadExaminedConfig(examination);
+    return [defaults, ...Object.values(services)].some(({ sandbox }) => sandbox === "bwrap");
+  } catch {
+    return false; // a problem of its own, told with the network
+  }
 }
 
 /** A core dump holds the content of models and keys. */

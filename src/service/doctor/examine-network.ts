@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { loadConfig, type ResolvedListen, resolveListen, type ServerConfig } from "../../config/index.ts";
+import { type ResolvedListen, resolveListen, type ServerConfig } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { License } from "../../license/index.ts";
 import type { Examination } from "./examine.ts";
+import { loadExaminedConfig, verifyRegular, withoutValues } from "./examined-config.ts";
 import { Findings } from "./finding.ts";
 import { serverHoldingLedger } from "./server-process.ts";
 
@@ -22,12 +23,8 @@ export interface DoctorEdge {
 /** Configuration, TLS, and whether the port is free or our own server's. */
 export async function examineNetwork(examination: Examination, license: License | null): Promise<Findings> {
   const findings = new Findings("network");
-  const { data, configFile, edge } = examination;
-  const file = configFile ?? data.configFile;
-  const config = await findings.attempt("configuration", () => {
-    verifyRegular(file);
-    return withoutValues(() => loadConfig({ file, required: configFile !== undefined }));
-  });
+  const { edge } = examination;
+  const config = await findings.attempt("configuration", () => loadExaminedConfig(examination));
   if (config === null) return findings;
   reportConfiguration(findings, config, license);
   const listen = await findings.attempt("address", () => withoutValues(() => resolveListen(config)));
@@ -42,27 +39,6 @@ export async function examineNetwork(examination: Examination, license: License 
   }
   await reportPort(findings, listen, examination);
   return findings;
-}
-
-/** The server may well read its configuration from a pipe, but somebody who looks for trouble must not wait on one. */
-function verifyRegular(path: string): void {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile() !== false) return;
-  throw new SignetError("FILE_UNREADABLE", `${path}: expected a regular file, found something else`);
-}
-
-/** Keys and lines may be told, but not what somebody wrote there: it could be a password in the wrong place. */
-function withoutValues<T>(act: () => T): T {
-  try {
-    return act();
-  } catch (thrown) {
-    const error = SignetError.from(thrown);
-    const told = error.message
-      .replace(/, found .*/s, "")
-      // The YAML reader quotes the names of tags, anchors and whatever else it cannot place.
-      .replace(/^(.*?:\d+: [^:"'`]*).*/s, "$1");
-    throw new SignetError(error.code, told, { cause: thrown });
-  }
 }
 
 function reportConfiguration(findings: Findings, config: ServerConfig, license: License | null): void {

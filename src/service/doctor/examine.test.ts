@@ -64,6 +64,38 @@ describe("the kernel", () => {
   });
 });
 
+describe("a configuration with sandbox: bwrap", () => {
+  const useConfigured = (files: Record<string, string>, uid = 1000) => {
+    const examination = useSystem({ "data/signet.yaml": "services: { ocr: { sandbox: bwrap } }", ...files }, { uid });
+    return examineKernel(examination);
+  };
+  const kernel = { "proc/sys/user/max_user_namespaces": "100" };
+
+  test("makes a missing bubblewrap a problem; without it, that is in order", () => {
+    const findings = useConfigured(kernel);
+    expect(find(findings, "bubblewrap")).toMatchObject({ level: "problem", next: expect.stringContaining("Install") });
+    expect(find(findings, "user namespaces")).toMatchObject({ level: "ok" });
+    expect(find(examineKernel(useSystem(kernel)), "bubblewrap")).toMatchObject({ level: "ok" });
+  });
+
+  test("is in order where bubblewrap is there and may make name spaces", () => {
+    const findings = useConfigured({ ...kernel, "usr/bin/bwrap": "" });
+    expect(find(findings, "bubblewrap")).toMatchObject({ level: "ok" });
+    expect(find(findings, "user namespaces")).toMatchObject({ level: "ok" });
+  });
+
+  test.each([
+    ["proc/sys/user/max_user_namespaces", "0", ["problem", "problem"]],
+    ["proc/sys/kernel/unprivileged_userns_clone", "0", ["problem", "ok"]],
+    ["proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", ["problem", "ok"]],
+  ])("makes %s = %s a problem, except where it does not hold for root", (path, value, expected) => {
+    const levels = [1000, 0].map(
+      (uid) => find(useConfigured({ ...kernel, [path]: value }, uid), "user namespaces")?.level,
+    );
+    expect(levels).toEqual(expected);
+  });
+});
+
 describe("Node and its environment", () => {
   test("in order is all ok", () => {
     const { list } = examineRuntime(useSystem({}, { execArgv: ["--disable-sigusr1"] }));
