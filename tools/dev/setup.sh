@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a clone ready to run: npm packages, a C++ compiler and CMake, the native plugins. Called first by
 # `npm run setup`, `npm test` and `npm run quickstart`; does only what is missing. Needs Node 20 or newer and npm.
+# With the word `tests`, as `npm test` and `npm run attack` say it, also bubblewrap, which only tests need here.
 # Exit codes: 0 ready, 1 a step failed, 2 something is missing that only you can install.
 set -eu
 
@@ -102,6 +103,17 @@ install_tools() {
   apt-get update && apt-get install -y --no-install-recommends cmake g++ make && tools_are_there
 }
 
+# Tests of `sandbox: bwrap` are skipped without it, so nothing here fails where it cannot be had.
+install_bubblewrap() {
+  announce "installing bubblewrap, for tests of that sandbox"
+  export DEBIAN_FRONTEND=noninteractive
+  get_bubblewrap || { apt-get update && get_bubblewrap; } || announce "bubblewrap could not be installed; see $log"
+}
+
+get_bubblewrap() { apt-get install -y --no-install-recommends bubblewrap; }
+
+has_bubblewrap() { [ -x /usr/bin/bwrap ] || [ -x /usr/local/bin/bwrap ]; }
+
 configure_native() {
   if has ninja; then generator=Ninja; else generator="Unix Makefiles"; fi
   cmake -S native -B build/native-cmake -G "$generator"
@@ -150,4 +162,11 @@ fi
 : >"$log"
 step "npm packages" install_packages
 step "build tools" install_tools
+if [ "${1-}" = tests ] && ! has_bubblewrap; then
+  if may_install_tools; then
+    step "bubblewrap" install_bubblewrap
+  else
+    announce "bubblewrap is not installed, so the tests of that sandbox will be skipped"
+  fi
+fi
 step "native code" build_native
