@@ -13,11 +13,19 @@ export const licenseIssuingExtension = Buffer.from("301606146982acfb98cc8c91c29a
 const MIN_RSA_BITS = 3072;
 const RSA_EXPONENT = 65537n;
 
-/** A certificate, or undefined for bytes that are not exactly one DER certificate. */
+/**
+ * A certificate, or undefined for bytes that are not exactly one DER certificate with a name, a key of a known kind and
+ * dates that exist. OpenSSL reads many without, and what is asked of them later would throw, or compare as false.
+ */
 export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
   try {
     const certificate = new X509Certificate(der);
-    return certificate.raw.equals(der) ? certificate : undefined;
+    const { raw, publicKey, validFromDate, validToDate } = certificate;
+    // Node gives undefined for an empty name, whatever its types say.
+    const subject: string | undefined = certificate.subject;
+    const hasDates = Number.isFinite(validFromDate.getTime()) && Number.isFinite(validToDate.getTime());
+    const isWhole = subject !== undefined && publicKey !== undefined && hasDates;
+    return isWhole && raw.equals(der) ? certificate : undefined;
   } catch {
     return undefined;
   }
