@@ -48,7 +48,8 @@ export function tensorsFromReply(
     }
     // Copied, because the slot belongs to the next job as soon as this one is answered, and read only as a copy,
     // because the host could still write to it.
-    const data = slot.slice(offset, offset + bytes);
+    // Not by slice(), which for a Buffer is no copy.
+    const data = new Uint8Array(slot.subarray(offset, offset + bytes));
     if (size === null && countElements(data) !== elementCount(shape)) {
       throw nonsense(`output ${spec.name}: its bytes are not ${elementCount(shape)} elements`);
     }
