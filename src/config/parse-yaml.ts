@@ -10,7 +10,15 @@ export interface YamlContent {
 /** Reads YAML that people wrote: one document, every key once, no tags, no aliases. @throws `code`, with file and line */
 export function parseYaml(text: string, file: string, code: ErrorCode): YamlContent {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, strict: true, prettyErrors: false });
+  // Without its log level the library would tell the terminal what the schema refuses anyway.
+  const options = {
+    lineCounter: lines,
+    uniqueKeys: true,
+    strict: true,
+    prettyErrors: false,
+    logLevel: "error",
+  } as const;
+  const document = parseDocument(text, options);
   const placeAt = (offset: number) => `${file}:${lines.linePos(offset).line}`;
   const fault = document.errors[0] ?? document.warnings[0];
   if (fault !== undefined) throw new SignetError(code, `${placeAt(fault.pos[0])}: ${wordsOf(fault)}`);
