@@ -31,22 +31,30 @@ export function exportedSymbols(bytes: Uint8Array): string[] {
   const buckets = 16 + bloomWords * 8;
   const chains = buckets + bucketCount * 4;
   const names: string[] = [];
+  let next = firstHashed;
   for (let bucket = 0; bucket < bucketCount && names.length < MAX_SYMBOLS; bucket++) {
     let index = word(hash, buckets + bucket * 4);
     if (index < firstHashed) continue;
+    // Linkers sort symbols by bucket. Chains that share symbols would make millions of names of a few kilobytes.
+    if (index < next) throw damaged("has overlapping chains in its hash table");
     // The last link of a chain has its lowest bit set; a chain without an end runs into the table's.
     for (let isLast = false; !isLast && names.length < MAX_SYMBOLS; index++) {
       const link = word(hash, chains + (index - firstHashed) * 4);
       names.push(strings(word(symbols, index * SYMBOL_BYTES)));
       isLast = (link & 1) === 1;
     }
+    next = index;
   }
   return names;
 }
 
 function word(view: DataView, at: number): number {
   if (at + 4 > view.byteLength) {
-    throw new SignetError("PLUGIN_INCOMPATIBLE", "the library has a symbol table that leaves its segment");
+    throw damaged("has a symbol table that leaves its segment");
   }
   return view.getUint32(at, true);
+}
+
+function damaged(what: string): SignetError {
+  return new SignetError("PLUGIN_INCOMPATIBLE", `the library ${what}`);
 }
