@@ -1,0 +1,129 @@
+import { readUint32 } from "./frames.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+
+/** The compressed flag and the length, before each message ("Length-Prefixed-Message" of gRPC over HTTP/2). */
+export const PREFIX_BYTES = 5;
+/** What a message gets at first. A longer one gets more as it comes: announcing much must not cost us much. */
+const FIRST_BYTES = 2 ** 20;
+const GROWTH = 4;
+
+export interface MessageSink {
+  /** The prefix of a message has come, not all of the message. Where it is too long, this is the time to say so. */
+  onMessageBegin(prefix: Buffer): void;
+  /** A message has come, whole, with its prefix. The buffer is the receiver's. */
+  onMessage(framed: Buffer): void;
+}
+
+/**
+ * Cuts a stream's content into gRPC's messages. Each is copied once, from where the socket's bytes are read into a
+ * buffer of its own, and counted against the memory budget for as long as the stream wants.
+ */
+export class MessageReader {
+  readonly #budget: MemoryBudget;
+  readonly #sink: MessageSink;
+  /** A prefix that comes in pieces, which is rare. */
+  #prefix: Buffer | null = null;
+  #framed: Buffer | null = null;
+  /** Of the prefix or the message. */
+  #filled = 0;
+  #wanted = 0;
+  #heldBytes = 0;
+  #isStopped = false;
+
+  constructor(budget: MemoryBudget, sink: MessageSink) {
+    this.#budget = budget;
+    this.#sink = sink;
+  }
+
+  /** Whether a message has begun and not ended. */
+  get isInside(): boolean {
+    return this.#filled > 0;
+  }
+
+  /** Takes some content. @returns false where there is no memory for it; nothing more is taken then. */
+  push(bytes: Buffer, start: number, end: number): boolean {
+    let at = start;
+    while (at < end && !this.#isStopped) {
+      if (this.#framed !== null) {
+        if (this.#filled === this.#framed.length && !this.#grow(this.#framed)) return false;
+        at += this.#fill(this.#framed, bytes, at, end);
+      } else if (this.#filled === 0 && end - at >= PREFIX_BYTES) {
+        at += PREFIX_BYTES;
+        if (!this.#begin(bytes, at - PREFIX_BYTES, end - at)) return false;
+      } else {
+        this.#prefix ??= Buffer.allocUnsafe(PREFIX_BYTES);
+        at += this.#fill(this.#prefix, bytes, at, end);
+        if (this.#filled < PREFIX_BYTES) return true;
+        if (!this.#begin(this.#prefix, 0, end - at)) return false;
+      }
+      if (this.#framed !== null && this.#filled === this.#wanted) this.#end(this.#framed);
+    }
+    return true;
+  }
+
+  /** Forgets the messages that were given out, which their receiver has done with. */
+  releaseMessages(): void {
+    const inside = this.#framed?.length ?? 0;
+    this.#budget.release(this.#heldBytes - inside);
+    this.#heldBytes = inside;
+  }
+
+  /** Takes nothing more and holds nothing. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#framed = null;
+    this.#filled = 0;
+    this.#budget.release(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
+  #fill(target: Buffer, bytes: Buffer, start: number, end: number): number {
+    const length = Math.min(target.length - this.#filled, end - start);
+    if (length < 64) for (let index = 0; index < length; index++) target[this.#filled + index] = bytes[start + index]!;
+    else bytes.copy(target, this.#filled, start, start + length);
+    this.#filled += length;
+    return length;
+  }
+
+  /** @param present how much of the message itself is there already */
+  #begin(source: Buffer, at: number, present: number): boolean {
+    this.#filled = PREFIX_BYTES;
+    const length = readUint32(source, at + 1);
+    this.#wanted = PREFIX_BYTES + length;
+    if (length > present) {
+      this.#sink.onMessageBegin(Buffer.from(source.subarray(at, at + PREFIX_BYTES)));
+      if (this.#isStopped) return true;
+    }
+    const framed = this.#allocate(Math.min(this.#wanted, PREFIX_BYTES + FIRST_BYTES));
+    if (framed === null) return false;
+    for (let index = 0; index < PREFIX_BYTES; index++) framed[index] = source[at + index]!;
+    this.#framed = framed;
+    return true;
+  }
+
+  #grow(before: Buffer): boolean {
+    const framed = this.#allocate(Math.min(this.#wanted, before.length * GROWTH));
+    if (framed === null) return false;
+    before.copy(framed, 0, 0, this.#filled);
+    this.#framed = framed;
+    this.#heldBytes -= before.length;
+    this.#budget.release(before.length);
+    return true;
+  }
+
+  #allocate(bytes: number): Buffer | null {
+    if (!this.#budget.take(bytes)) {
+      this.stop();
+      return null;
+    }
+    this.#heldBytes += bytes;
+    return bytes < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+  }
+
+  #end(framed: Buffer): void {
+    this.#framed = null;
+    this.#filled = 0;
+    this.#sink.onMessage(framed);
+  }
+}

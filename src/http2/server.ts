@@ -1,0 +1,149 @@
+import { EventEmitter } from "node:events";
+import { type AddressInfo, createServer, type ListenOptions, type Server, Socket } from "node:net";
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type TlsOptions,
+  Server as TlsServer,
+} from "node:tls";
+import { Connection } from "./connection.ts";
+import { type ConnectionLimits, resolveLimits } from "./limits.ts";
+import { MemoryBudget } from "./memory-budget.ts";
+import { NodeStream } from "./node-stream.ts";
+import type { Stream } from "./stream.ts";
+
+export interface Http2ServerOptions {
+  /** Certificates and the rest, for TLS; null speaks plaintext, which clients must know beforehand. */
+  readonly tls: TlsOptions | null;
+  readonly limits?: Partial<ConnectionLimits>;
+  /** Of all connections together, as `ConnectionLimits.maxHeldBytes` is of one. */
+  readonly maxHeldBytes?: number;
+}
+
+const DEFAULT_MAX_HELD_BYTES = 2 ** 30;
+/** One read of a socket. All plaintext connections read into the same bytes, for each read is dealt with at once. */
+const readBuffer = Buffer.allocUnsafeSlow(256 * 1024);
+
+/**
+ * An HTTP/2 server on TCP, with or without TLS. It has the parts of node:http2's server that grpc-js uses: `listen`,
+ * `address`, `close`, and the events `session`, `stream`, `error`, `close`.
+ */
+export class Http2Server extends EventEmitter {
+  readonly #server: Server | TlsServer;
+  readonly #limits: ConnectionLimits;
+  readonly #budget: MemoryBudget;
+  readonly #connections = new Set<Connection>();
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor({ tls, limits, maxHeldBytes = DEFAULT_MAX_HELD_BYTES }: Http2ServerOptions) {
+    super();
+    this.#limits = resolveLimits(limits);
+    this.#budget = new MemoryBudget(maxHeldBytes);
+    this.#server =
+      tls === null
+        ? createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#takeSocket(socket))
+        : createTlsServer({ ...tls, ALPNProtocols: ["h2"], handshakeTimeout: this.#limits.handshakeMs }, (socket) => {
+            // RFC 9113 section 3.3: HTTP/2 over TLS is agreed on by ALPN, or not spoken.
+            if (socket.alpnProtocol !== "h2") return void socket.destroy();
+            socket.disableRenegotiation(); // section 9.2.1
+            socket.setNoDelay(true);
+            const connection = this.#connect(socket);
+            socket.on("data", (chunk: Buffer) => connection.read(chunk, chunk.length));
+          });
+    this.#server.on("error", (error) => this.emit("error", error));
+    this.#server.on("close", () => this.emit("close"));
+    // Failed handshakes are the clients' affair.
+    this.#server.on("tlsClientError", (_error, socket) => socket.destroy());
+    this.#sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  /** Bytes of received messages that are in memory. */
+  get heldBytes(): number {
+    return this.#budget.heldBytes;
+  }
+
+  listen(options: ListenOptions, listening: () => void): this {
+    this.#server.listen(options, listening);
+    return this;
+  }
+
+  address(): AddressInfo | string | null {
+    return this.#server.address();
+  }
+
+  /** For TLS: new connections get these certificates. */
+  setSecureContext(options: SecureContextOptions): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext(options);
+  }
+
+  /** grpc-js wants no timeout of its own making; ours are in the limits. */
+  setTimeout(): this {
+    return this;
+  }
+
+  /** Takes no further connections. `done` is called when those that there are have ended. */
+  close(done?: () => void): this {
+    clearInterval(this.#sweeper);
+    const sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();
+    this.#server.close(() => {
+      clearInterval(sweeper);
+      done?.();
+    });
+    return this;
+  }
+
+  /** Ends every connection now. */
+  destroyConnections(): void {
+    for (const connection of [...this.#connections]) connection.destroy();
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections) connection.sweep(nowMs);
+  }
+
+  /** Gives an accepted socket our own bytes to read into, which spares 64 KiB of memory at every read. */
+  #takeSocket(accepted: Socket): void {
+    const inside = accepted as unknown as { _handle: object | null };
+    const handle = inside._handle;
+    if (!handle) return void accepted.destroy();
+    let connection: Connection | undefined;
+    const socket = new Socket({
+      handle,
+      onread: {
+        buffer: readBuffer,
+        callback: (length: number) => {
+          connection?.read(readBuffer, length);
+          return true;
+        },
+      },
+    } as ConstructorParameters<typeof Socket>[0]);
+    // The accepted one keeps the count of the server's connections; it ends when ours does.
+    inside._handle = null;
+    socket.on("close", () => accepted.destroy());
+    connection = this.#connect(socket);
+    socket.resume();
+  }
+
+  #connect(socket: Socket): Connection {
+    const connection = new Connection(socket, this.#limits, this.#budget, (stream) => this.#takeStream(stream));
+    this.#connections.add(connection);
+    connection.on("close", () => this.#connections.delete(connection));
+    this.emit("session", connection);
+    return connection;
+  }
+
+  #takeStream(stream: Stream): void {
+    const nodeStream = new NodeStream(stream);
+    stream.giveTo(nodeStream);
+    this.emit("stream", nodeStream, stream.head.object, 0);
+  }
+}

@@ -1,0 +1,223 @@
+import type { Connection } from "./connection.ts";
+import type { Part } from "./frame-writer.ts";
+import { ErrorCode, MAX_WINDOW_BYTES } from "./frames.ts";
+import type { FieldList } from "./hpack-encoder.ts";
+import { MessageReader, type MessageSink } from "./message-reader.ts";
+import type { RequestHead } from "./request-head.ts";
+
+/** The side of a stream that makes something of it: an RPC of grpc-js, or a direct call. */
+export interface StreamOwner extends MessageSink {
+  /** While true, the client's window is not refilled: it may send what it has, and no more. */
+  readonly isPaused: boolean;
+  /** The client has said everything. */
+  onEnd(): void;
+  /** The stream is over: `code` is one of ErrorCode, NO_ERROR where both sides said what they had. */
+  onClose(code: number): void;
+}
+
+/**
+ * One stream, from the client's HEADERS to its end (RFC 9113 section 5.1). It begins open or, where the HEADERS end
+ * it, half-closed:
+ *
+ * ```
+ *            client's END_STREAM            our END_STREAM
+ *   open ──────────────────────▶ half-closed ─────────────▶ closed
+ *     │      isRemoteEnded                                     ▲
+ *     │      our END_STREAM: RST_STREAM(NO_ERROR) follows ─────┤
+ *     └───── RST_STREAM, of either side; the connection's end ─┘
+ * ```
+ */
+export class Stream {
+  readonly id: number;
+  readonly connection: Connection;
+  readonly head: RequestHead;
+  /** Both are set by `giveTo`, before anything comes. */
+  owner!: StreamOwner;
+  reader!: MessageReader;
+
+  /** What we may still send, less than nothing where the client shrank it (section 6.9.2). */
+  sendWindow: number;
+  receiveWindow: number;
+  isRemoteEnded: boolean;
+  isLocalEnded = false;
+  isClosed = false;
+  isHeadSent = false;
+  /** When something last came or went, by the connection's clock. */
+  movedMs: number;
+
+  #receivedBytes = 0;
+  /** Received, and not yet given back to the client's window. */
+  #owedBytes = 0;
+  #parts: Part[] = [];
+  #waitingBytes = 0;
+  #trailers: FieldList | null = null;
+
+  constructor(connection: Connection, id: number, head: RequestHead, isRemoteEnded: boolean) {
+    this.connection = connection;
+    this.id = id;
+    this.head = head;
+    this.isRemoteEnded = isRemoteEnded;
+    this.sendWindow = connection.writer.settings.initialWindowBytes;
+    this.receiveWindow = connection.limits.streamWindowBytes;
+    this.movedMs = connection.nowMs;
+  }
+
+  giveTo(owner: StreamOwner): void {
+    this.owner = owner;
+    this.reader = new MessageReader(this.connection.budget, owner);
+  }
+
+  /** Content that waits for the client's windows or for the socket. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /** Whether a message is on its way in or out, so that the stream has to move. */
+  get isBusy(): boolean {
+    return this.reader.isInside || this.#parts.length > 0;
+  }
+
+  // ---- what the connection tells ----
+
+  /** Some content of a DATA frame. */
+  receive(bytes: Buffer, start: number, end: number): void {
+    this.#receivedBytes += end - start;
+    this.movedMs = this.connection.nowMs;
+    const { contentLength } = this.head;
+    if (contentLength >= 0 && this.#receivedBytes > contentLength) {
+      this.connection.failStream(this, ErrorCode.PROTOCOL_ERROR);
+    } else if (!this.reader.push(bytes, start, end)) {
+      this.reset(ErrorCode.ENHANCE_YOUR_CALM); // RESOURCE_EXHAUSTED, as gRPC reads it
+    }
+  }
+
+  /** The end of a DATA frame: its bytes, padding included, go back to the client's window, some frames at a time. */
+  giveBack(bytes: number): void {
+    this.#owedBytes += bytes;
+    const window = this.connection.limits.streamWindowBytes;
+    if (this.isRemoteEnded || this.isClosed || this.owner.isPaused || this.#owedBytes * 2 < window) return;
+    this.receiveWindow += this.#owedBytes;
+    this.connection.writer.windowUpdate(this.id, this.#owedBytes);
+    this.#owedBytes = 0;
+  }
+
+  /** END_STREAM has come. */
+  endRemote(): void {
+    const { contentLength } = this.head;
+    // Section 8.1.1: what does not have the length it claims is malformed.
+    if (contentLength >= 0 && contentLength !== this.#receivedBytes) {
+      this.connection.failStream(this, ErrorCode.PROTOCOL_ERROR);
+    } else {
+      this.isRemoteEnded = true;
+      this.owner.onEnd();
+    }
+  }
+
+  /** @returns false where the window would be larger than a window can be */
+  widen(bytes: number): boolean {
+    if (this.sendWindow + bytes > MAX_WINDOW_BYTES) return false;
+    this.sendWindow += bytes;
+    if (this.#parts.length > 0 && this.sendWindow > 0) this.connection.wake(this);
+    return true;
+  }
+
+  // ---- what the owner wants ----
+
+  /** Sends the response's headers; with `isEnd` there is nothing else. */
+  sendHead(fields: FieldList, isEnd: boolean): void {
+    if (this.isClosed || this.isHeadSent) return;
+    this.isHeadSent = true;
+    this.connection.writer.headers(this.id, fields, isEnd);
+    if (isEnd) this.#endLocal();
+  }
+
+  /** Sends content, or lets it wait for the windows. The bytes must not change until `onSent`. */
+  sendData(bytes: Buffer, onSent: (() => void) | null = null): void {
+    if (this.isClosed || this.isLocalEnded) return;
+    this.#parts.push({ bytes, sent: 0, onSent });
+    this.#waitingBytes += bytes.length;
+    this.movedMs = this.connection.nowMs;
+    if (this.#parts.length === 1) this.pump(Number.POSITIVE_INFINITY);
+  }
+
+  /** Sends headers after the content and ends our side. */
+  sendTrailers(fields: FieldList): void {
+    if (this.isClosed || this.isLocalEnded) return;
+    this.#trailers = fields;
+    if (this.#parts.length === 0) this.#finish();
+  }
+
+  /** Ends our side without trailers. */
+  sendEnd(): void {
+    if (this.isClosed || this.isLocalEnded) return;
+    this.#trailers = NO_TRAILERS;
+    if (this.#parts.length === 0) this.#finish();
+  }
+
+  /** Ends both sides at once, without a word more to the client than the code. */
+  reset(code: number): void {
+    if (this.isClosed) return;
+    this.connection.writer.reset(this.id, code);
+    this.close(code);
+  }
+
+  /** The owner reads again after a pause. */
+  resume(): void {
+    this.giveBack(0);
+  }
+
+  /**
+   * Sends what the windows allow, at most about `quantum` bytes, so that streams take turns.
+   * @returns whether there is more that could be sent at once
+   */
+  pump(quantum: number): boolean {
+    const { connection } = this;
+    let left = quantum;
+    while (this.#parts.length > 0 && !this.isClosed) {
+      const window = Math.min(this.sendWindow, connection.sendWindow);
+      if (window <= 0 || connection.isBackedUp) {
+        // A stream without a window of its own is woken by WINDOW_UPDATE; the others take turns.
+        if (this.sendWindow > 0) connection.wake(this);
+        return false;
+      }
+      if (left <= 0) return true;
+      const length = Math.min(this.#waitingBytes, window, connection.writer.settings.maxFrameBytes);
+      this.sendWindow -= length;
+      connection.sendWindow -= length;
+      this.#waitingBytes -= length;
+      this.movedMs = connection.nowMs;
+      left -= length;
+      connection.writer.data(this.id, this.#parts, length);
+    }
+    if (this.#parts.length === 0 && this.#trailers !== null) this.#finish();
+    return false;
+  }
+
+  /** The end, whoever brought it about. */
+  close(code: number): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.reader.stop();
+    this.#parts = [];
+    this.#waitingBytes = 0;
+    this.connection.forget(this, code);
+    this.owner.onClose(code);
+  }
+
+  #finish(): void {
+    const trailers = this.#trailers!;
+    this.#trailers = null;
+    if (trailers === NO_TRAILERS) this.connection.writer.endStream(this.id);
+    else this.connection.writer.headers(this.id, trailers, true);
+    this.#endLocal();
+  }
+
+  #endLocal(): void {
+    this.isLocalEnded = true;
+    // Section 8.1: a response that is complete asks for no more of the request.
+    if (!this.isRemoteEnded) this.connection.writer.reset(this.id, ErrorCode.NO_ERROR);
+    this.close(ErrorCode.NO_ERROR);
+  }
+}
+
+const NO_TRAILERS: FieldList = [];
