@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import { nativeLibrary } from "../../test/helpers/native.ts";
+import { descendantsOf, isAlive } from "../../test/helpers/processes.ts";
 import { faultyJob, faultyResult, useService } from "../../test/helpers/runner.ts";
 import { skipWithout } from "../../test/helpers/sandboxes.ts";
 import type { ServiceEvent } from "./index.ts";
@@ -13,17 +13,11 @@ const bwrap = { sandbox: "bwrap" } as const;
 const messages = (events: readonly ServiceEvent[]) =>
   events.filter((event) => event.type === "ended").map(({ error }) => error.message);
 
-function parentOf(pid: number): number {
-  return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
-}
-
-/** A zombie has ended too; whoever takes in orphans here may not be quick to wait for it. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
+/** The two processes in between and the one that runs the plugin, of the one service that runs here. */
+function lineageOf(inside: number): readonly number[] {
+  const lineage = descendantsOf(process.pid).slice(-3);
+  expect(lineage.at(-1)).toBe(inside);
+  return lineage;
 }
 
 describe("sandbox: bwrap", () => {
@@ -46,8 +40,7 @@ describe("sandbox: bwrap", () => {
   test("an endless loop is ended at the job's run limit, with every process of the sandbox", async () => {
     const { runner, events } = await useService(faulty, {}, { ...bwrap, cancelGraceMs: 100 });
     const inside = runner.pid!;
-    const lineage = [inside, parentOf(inside), parentOf(parentOf(inside))];
-    expect(parentOf(lineage.at(-1)!)).toBe(process.pid);
+    const lineage = lineageOf(inside);
     const looping = runner.submit(faultyJob("loop", 1, { runLimitMs: 200 }));
     const next = runner.submit(faultyJob("ok", 5));
     await expect(looping).rejects.toMatchObject({ code: "JOB_TIME_EXCEEDED" });
@@ -71,7 +64,7 @@ describe("sandbox: bwrap", () => {
 
   test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s to all of its processes ends no job", async (signal) => {
     const { runner, events } = await useService(faulty, {}, bwrap);
-    const inside = runner.pid!;
+    const lineage = lineageOf(runner.pid!);
     const begun = Promise.withResolvers<void>();
     const begin = () => {
       begun.resolve();
@@ -79,7 +72,7 @@ describe("sandbox: bwrap", () => {
     };
     const running = runner.submit(faultyJob("wait", 500, { begin }));
     await begun.promise;
-    for (const pid of [parentOf(parentOf(inside)), parentOf(inside), inside]) process.kill(pid, signal);
+    for (const pid of lineage) process.kill(pid, signal);
     expect(faultyResult((await running).outputs)).toBe(500);
     expect(events.filter((event) => event.type === "ended")).toEqual([]);
   });
