@@ -17,6 +17,7 @@ import {
   openAccess,
   openHostAudit,
   openHostLedger,
+  Repository,
   recordAuthorization,
   recordRefusal,
   recordServiceEvent,
@@ -78,7 +79,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   let grpc: GrpcServer | undefined;
   let isStopping = false;
   const inference = new Inference([], runLog, log);
-  const isReady = () => !isStopping && inference.services.every((service) => service.runner.state === "ready");
+  const repository = new Repository({ inference, audit, drainMs: config.drainMs });
+  const isReady = () => !isStopping && inference.isReady;
 
   function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
     const settings = serviceSettings(config, conf.name);
@@ -141,8 +143,10 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
     const listener = new GrpcServer({
       listen,
+      transport: config.transport,
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
+      repository,
       access,
       quotas: new CallQuotas(),
       audit,

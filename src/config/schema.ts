@@ -105,6 +105,12 @@ export const configSchema = z.strictObject({
     })
     .optional()
     .describe("Turns on TLS. The files are read again when they change."),
+  transport: z
+    .enum(["node", "signet"])
+    .default("node")
+    .describe(
+      "Whose HTTP/2 gRPC runs on: `node` is Node's own, `signet` is Signet's, which is faster. What clients see is the same.",
+    ),
   maxMessageMiB: z
     .int()
     .min(1)

@@ -11,9 +11,12 @@ import { createCredentials, TlsCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
+import { TransportServer } from "./transport-server.ts";
 
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
+  /** Whose HTTP/2: ours or Node's. */
+  readonly transport: "signet" | "node";
   readonly maxMessageBytes: number;
   readonly access: Access;
   readonly quotas: CallQuotas;
@@ -47,14 +50,18 @@ export class GrpcServer {
     ]);
     const complain = (...words: unknown[]) => options.log.warn({ words: words.map(String) }, "gRPC");
     setLogger({ error: complain, info: complain, debug: complain });
-    this.#server = new Server({
+    const settings = {
       interceptors: [createCallGate({ ...options, isOpen: (path) => open.has(path) })],
       "grpc.max_receive_message_length": options.maxMessageBytes,
       // What goes out was bounded by the service's slot.
       "grpc.max_send_message_length": -1,
       "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
       "grpc.enable_channelz": 0,
-    });
+    };
+    this.#server =
+      options.transport === "node"
+        ? new Server(settings)
+        : new TransportServer(settings, { maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
     this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
   }

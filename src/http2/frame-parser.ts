@@ -58,7 +58,7 @@ export class FrameParser {
     while (at < end) {
       if (this.#length < 0) {
         at = this.#readHead(chunk, at, end);
-        if (this.#length < 0) return;
+        if (this.#length < 0) continue; // not all of the head has come, or there was no payload
       }
       at = this.#type === FrameType.DATA ? this.#readData(chunk, at, end) : this.#readPayload(chunk, at, end);
     }

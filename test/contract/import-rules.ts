@@ -14,6 +14,7 @@ export interface SourceFile {
 /** What each part of src/ may import. A part is a top-level folder, or a file beside them. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
+  http2: [],
   tensor: ["errors.ts"],
   telemetry: ["errors.ts"],
   config: ["errors.ts"],
@@ -24,7 +25,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   engine: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "tensor", "telemetry", "config"],
   service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store"],
-  grpc: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
+  grpc: ["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
   http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
   "server.ts": [
     ...[
