@@ -46,6 +46,27 @@ export function useLibrary({ soname, needed = [], runpath, machine = 62 }: Libra
   return image;
 }
 
+/**
+ * The same with a GNU hash table.
+ * @param buckets where the chain of each begins; symbols that are offered begin at 1
+ * @param links one for each symbol; an odd one ends its chain
+ */
+export function useLibraryWithSymbols(buckets: readonly number[], links: readonly number[]): Buffer {
+  const plain = useLibrary({ soname: "liba.so.1", needed: ["a", "b"] });
+  const hashAt = Math.ceil(plain.length / 8) * 8;
+  const filterWords = 1;
+  const words = [buckets.length, 1, filterWords, 0, 0, 0, ...buckets, ...links];
+  const symbolsAt = hashAt + words.length * 4;
+  const image = Buffer.concat([plain, Buffer.alloc(symbolsAt - plain.length + (links.length + 1) * 24)]);
+  for (const [index, word] of words.entries()) image.writeUInt32LE(word, hashAt + index * 4);
+  for (let symbol = 1; symbol <= links.length; symbol++) image.writeUInt32LE(1, symbolsAt + symbol * 24);
+  // The two DT_NEEDED become DT_GNU_HASH and DT_SYMTAB.
+  const entries = [0x6ffffef5, 0x1000 + hashAt, 6, 0x1000 + symbolsAt];
+  for (const [index, value] of entries.entries()) image.writeBigUInt64LE(BigInt(value), 64 + 2 * 56 + index * 8);
+  for (const at of [64 + 32, 64 + 40]) image.writeBigUInt64LE(BigInt(image.length), at);
+  return image;
+}
+
 /** The same as a file of a service. */
 export function useFile(name: string, facts: LibraryFacts): LibraryFile {
   return { name, elf: readElf(useLibrary(facts)) };
