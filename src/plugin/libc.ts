@@ -20,6 +20,7 @@ const memcpyCall = libc.func("void *memcpy(void *to, const void *from, size_t by
 const renameat2Call = libc.func(
   "int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)",
 );
+const statxCall = libc.func("int statx(int directory, const void *path, int flags, unsigned int mask, void *facts)");
 const prctlCall = libc.func("int prctl(int option, unsigned long value)");
 const exitCall = libc.func("void _exit(int status)");
 const syscall = libc.func("long syscall(long number, ...)");
@@ -46,7 +47,11 @@ const MAP_PRIVATE = 2;
 const PR_SET_PDEATHSIG = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-const AT_FDCWD = -100;
+/** The working directory, for calls that take a directory and a path. */
+export const AT_FDCWD = -100;
+/** The descriptor itself, with an empty path. */
+export const AT_EMPTY_PATH = 0x1000;
+const STATX_MTIME_CTIME_INO_SIZE = 0x3c0;
 const RENAME_EXCHANGE = 2;
 
 function errnoName(): string {
@@ -116,6 +121,18 @@ export function lockExclusively(fd: number): boolean {
 /** Swaps two names in one step, so that neither is ever missing; false where the file system cannot. */
 export function exchangeNames(a: string, b: string): boolean {
   return renameat2Call(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) === 0;
+}
+
+/** A struct statx of 256 bytes, the same on all architectures. */
+export type FileFacts = Int32Array;
+
+/**
+ * What the kernel knows of a file by its name; false where the name leads to nothing. Node's statSync makes an object of
+ * 18 numbers first, which takes longer than asking.
+ * @param path ended by a NUL; relative to the directory
+ */
+export function lookAtFile(directoryFd: number, path: Uint8Array, flags: number, facts: FileFacts): boolean {
+  return statxCall(directoryFd, path, flags, STATX_MTIME_CTIME_INO_SIZE, facts) === 0;
 }
 
 /** Maps a file into memory for the rest of the process's life and returns its address. */

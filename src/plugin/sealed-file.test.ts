@@ -362,7 +362,7 @@ describe("files that are watched through their directory", () => {
     const files = verifyFiles(licensed, [{ ...expected, name: "model.bin", role: "model" }], new SealedFiles());
     const fd = openSync(licensed, "r");
     onTestFinished(() => closeSync(fd));
-    files.watchIn(`/proc/self/fd/${fd}`);
+    files.watchBelow(fd, "");
     renameSync(licensed, join(directory, "license.previous"));
     if (!files.areUntouched) await files.verifyAgain();
     appendFileSync(join(directory, "license.previous", "model.bin"), "x");

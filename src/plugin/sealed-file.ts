@@ -1,18 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileError, SignetError } from "../errors.ts";
-import { type FileIdentity, identityOf } from "./file-identity.ts";
+import { type FileIdentity, identityOf, WatchedName } from "./file-identity.ts";
 import { addSeals, createMemoryFile, isSealed, SystemCallError } from "./libc.ts";
 
 /** What the vendor signed about one file. */
@@ -37,7 +28,7 @@ export interface SealedFile {
   /** Where the bytes came from, for people. */
   readonly path: string;
   /** Where second authorization looks for changes: the same file, also after its directory has moved. */
-  readonly watchedPath: string;
+  readonly watched: WatchedName;
   /** The file on disk as it was just before it was read. */
   readonly identity: FileIdentity;
 }
@@ -84,7 +75,8 @@ export class SealedFiles {
   *sealInSteps(path: string, expected: ExpectedFile): Steps<SealedFile> {
     const source = openRegularFile(path, expected.name);
     try {
-      const stats = verifySize(path, source, expected);
+      const identity = identityOf(source); // before a byte is read: what is written meanwhile makes it another
+      verifySize(path, source, expected);
       let fd = this.#fdBySha256.get(expected.sha256);
       if (fd === undefined) {
         fd = yield* copyAndSeal(source, expected);
@@ -104,8 +96,8 @@ export class SealedFiles {
         size: expected.size,
         sha256: expected.sha256,
         path,
-        watchedPath: path,
-        identity: identityOf(stats),
+        watched: WatchedName.at(path),
+        identity,
       };
     } finally {
       closeSync(source);
@@ -166,16 +158,16 @@ function realpath(path: string): string {
 export async function hashAgain(file: SealedFile, expected: ExpectedFile): Promise<SealedFile> {
   let source: number;
   try {
-    source = openRegularFile(file.watchedPath, file.name);
+    source = openRegularFile(file.watched.path, file.name);
   } catch {
     throw new SignetError("LIBRARY_CHANGED", `${file.path} was removed or replaced by something that is not a file`);
   }
   try {
-    const stats = fstatSync(source, { bigint: true });
-    if (stats.size === BigInt(expected.size)) {
+    const identity = identityOf(source);
+    if (fstatSync(source).size === expected.size) {
       const found = await runStepsAside(digestsInSteps(source, expected.size));
       if (found.sha256 === expected.sha256 && found.md5 === expected.md5) {
-        return { ...file, identity: identityOf(stats) };
+        return { ...file, identity };
       }
     }
     throw new SignetError("LIBRARY_CHANGED", `${file.path} is no longer the file that was verified at start`);
@@ -282,12 +274,9 @@ function* digestsInSteps(fd: number, size: number): Steps<FileDigests> {
 }
 
 /** Before reading, so that a huge file in the place of a small one costs nothing. */
-function verifySize(path: string, source: number, expected: ExpectedFile): BigIntStats {
-  const stats = fstatSync(source, { bigint: true });
-  if (stats.size !== BigInt(expected.size)) {
-    throw mismatch(path, "size", `${expected.size} bytes`, `${stats.size} bytes`);
-  }
-  return stats;
+function verifySize(path: string, source: number, expected: ExpectedFile): void {
+  const { size } = fstatSync(source);
+  if (size !== expected.size) throw mismatch(path, "size", `${expected.size} bytes`, `${size} bytes`);
 }
 
 function compareDigests(path: string, found: { md5: string; sha256: string }, expected: ExpectedFile): void {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { SignetError } from "../errors.ts";
 import { verifyDependencies } from "./dependencies.ts";
 import { readElf } from "./elf.ts";
-import { isUnchanged } from "./file-identity.ts";
+import { WatchedName } from "./file-identity.ts";
 import {
   type ExpectedFile,
   hashAgain,
@@ -51,12 +51,12 @@ export class VerifiedFiles {
   }
 
   /**
-   * From now on second authorization looks into this directory. It is another way to the one they were verified in,
-   * that holds when it is renamed.
+   * From now on second authorization looks below this directory, which stays open. It is another way to the one they
+   * were verified in, that holds when it is renamed.
    */
-  watchIn(directory: string): void {
+  watchBelow(directoryFd: number, path: string): void {
     for (const file of this.#files) {
-      file.sealed = { ...file.sealed, watchedPath: join(directory, file.expected.name) };
+      file.sealed = { ...file.sealed, watched: WatchedName.below(directoryFd, join(path, file.expected.name)) };
     }
   }
 
@@ -65,12 +65,10 @@ export class VerifiedFiles {
     this.#isWatching = false;
   }
 
-  /** Second authorization's look at the disk, on every call: about 2 µs a file. False calls for `verifyAgain`. */
+  /** Second authorization's look at the disk, on every call: about 1 µs a file. False calls for `verifyAgain`. */
   get areUntouched(): boolean {
     if (!this.#isWatching) return true;
-    return (
-      this.#change === undefined && this.#files.every(({ sealed }) => isUnchanged(sealed.watchedPath, sealed.identity))
-    );
+    return this.#change === undefined && this.#files.every(({ sealed }) => sealed.watched.isUnchanged(sealed.identity));
   }
 
   /**
@@ -89,7 +87,7 @@ export class VerifiedFiles {
   async #hashTouched(): Promise<void> {
     try {
       for (const file of this.#files) {
-        if (!isUnchanged(file.sealed.watchedPath, file.sealed.identity)) {
+        if (!file.sealed.watched.isUnchanged(file.sealed.identity)) {
           const { identity } = await hashAgain(file.sealed, file.expected);
           // Where to look may have changed meanwhile, and stays as it is then.
           file.sealed = { ...file.sealed, identity };

@@ -35,7 +35,7 @@ export async function authorizeInstalled<Ledger extends LedgerFacts>(
     try {
       const first = await authorizeFirst(data, ledgerOf, sealedFiles);
       if (directory?.isInstalled) {
-        for (const { conf, files } of first.services) files.watchIn(join(directory.heldPath, "files", conf.name));
+        for (const { conf, files } of first.services) files.watchBelow(directory.fd, join("files", conf.name));
         return { first, directory, version };
       }
       if (tries === TRIES) throw new SignetError("FILE_UNREADABLE", `${data.licenseDir}: is replaced again and again`);

@@ -52,7 +52,7 @@ test("a directory that is held leads to its own files when another takes its nam
   expect(held.isInstalled).toBe(false);
   mkdirSync(license);
   expect(held.isInstalled).toBe(false);
-  expect(readFileSync(join(held.heldPath, "license.lic"), "utf8")).toBe("a license");
+  expect(readFileSync(`/proc/self/fd/${held.fd}/license.lic`, "utf8")).toBe("a license");
 });
 
 test("a directory that is not there cannot be held", () => {

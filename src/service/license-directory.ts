@@ -4,17 +4,18 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * The installed bundle, held open. An installation exchanges the whole directory for another one; `heldPath` goes on
+ * The installed bundle, held open. An installation exchanges the whole directory for another one; `fd` goes on
  * leading to this one under its new name, so that the license in force is compared with its own files, and not with
  * those of the license that is about to take over.
  */
 export class LicenseDirectory {
   readonly #path: string;
-  readonly #fd: number;
+  /** Leads to the directory for as long as it is open. */
+  readonly fd: number;
 
   private constructor(path: string, fd: number) {
     this.#path = path;
-    this.#fd = fd;
+    this.fd = fd;
   }
 
   /** null where there is none. */
@@ -26,20 +27,15 @@ export class LicenseDirectory {
     }
   }
 
-  /** Leads to the directory for as long as it is open. */
-  get heldPath(): string {
-    return `/proc/self/fd/${this.#fd}`;
-  }
-
   /** Whether it still is what its name leads to. */
   get isInstalled(): boolean {
-    const held = fstatSync(this.#fd);
+    const held = fstatSync(this.fd);
     const found = statSync(this.#path, { throwIfNoEntry: false });
     return found !== undefined && found.ino === held.ino && found.dev === held.dev;
   }
 
   close(): void {
-    closeSync(this.#fd);
+    closeSync(this.fd);
   }
 }
 
