@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { lockExclusively } from "../plugin/index.ts";
 import { createLog } from "../telemetry/index.ts";
 import { appendAudit } from "./append-audit.ts";
@@ -22,6 +23,8 @@ import type { AuditPlace } from "./audit-place.ts";
 import type { AuditEntry, AuditRecord } from "./audit-record.ts";
 import { readAudit } from "./read-audit.ts";
 import { MAX_LINES, RefusedCalls } from "./refused-calls.ts";
+
+const attack = attacksOn("logs and tickets");
 
 function usePlace(options: Partial<AuditPlace> = {}): AuditPlace & { readonly file: string } {
   const root = mkdtempSync(join(tmpdir(), "signet-audit-"));
@@ -52,7 +55,9 @@ async function recordsOf(place: AuditPlace): Promise<AuditRecord[]> {
 }
 
 async function faultsOf(place: AuditPlace): Promise<string[]> {
-  return (await readAudit(place)).faults.map(({ what }) => what);
+  const found = (await readAudit(place)).faults.map(({ what }) => what);
+  if (found.length > 0) observed(`found: ${found.at(-1)}`);
+  return found;
 }
 
 function linesOf(file: string): string[] {
@@ -164,7 +169,7 @@ describe("tampering", () => {
     ["cut from the beginning", (lines) => lines.slice(1), /changed/],
     ["cut from the end", (lines) => lines.slice(0, -1), /ends at record 9, but had reached record 10/],
     ["emptied", () => [], /ends at record -1/],
-  ])("is found where a line was %s", async (_, change, expected) => {
+  ])("is found where a line was %s", attack.each("changes lines of the audit log"), async (_, change, expected) => {
     const place = await useLog();
     setLines(place.file, change(linesOf(place.file)));
     if (linesOf(place.file)[0] === "") writeFileSync(place.file, "");
@@ -175,96 +180,133 @@ describe("tampering", () => {
     ["changed", (lines) => lines.map((line, n) => (n === 4 ? line.replace("token-3", "token-9") : line))],
     ["cut from the end", (lines) => lines.slice(0, -3)],
     ["emptied", () => []],
-  ])("stays visible where a log was %s and then written on", async (_, change) => {
-    const place = await useLog();
-    const lines = change(linesOf(place.file));
-    if (lines.length > 0) setLines(place.file, lines);
-    else writeFileSync(place.file, "");
-    await record(place, 5, 10);
-    expect(await faultsOf(place)).not.toEqual([]);
-    expect((await recordsOf(place)).map(({ detail }) => detail?.name)).toContain("token-14");
-  });
+  ])(
+    "stays visible where a log was %s and then written on",
+    attack.each("has the audit log continued after a change"),
+    async (_, change) => {
+      const place = await useLog();
+      const lines = change(linesOf(place.file));
+      if (lines.length > 0) setLines(place.file, lines);
+      else writeFileSync(place.file, "");
+      await record(place, 5, 10);
+      expect(await faultsOf(place)).not.toEqual([]);
+      expect((await recordsOf(place)).map(({ detail }) => detail?.name)).toContain("token-14");
+    },
+  );
 
-  test("one broken line does not hide the next, nor what is whole", async () => {
-    const place = await useLog();
-    const lines = linesOf(place.file);
-    for (const n of [3, 7]) lines[n] = lines[n]!.replace("token", "tokex");
-    setLines(place.file, lines);
-    const reading = await readAudit(place);
-    expect(reading.faults.map(({ line }) => line)).toEqual([4, 8]);
-    const whole: boolean[] = [];
-    await readAudit(place, (_, isWhole) => whole.push(isWhole));
-    expect(whole.filter((each) => !each)).toHaveLength(2);
-  });
+  test(
+    "one broken line does not hide the next, nor what is whole",
+    attack("hides a changed line behind another", "two lines"),
+    async () => {
+      const place = await useLog();
+      const lines = linesOf(place.file);
+      for (const n of [3, 7]) lines[n] = lines[n]!.replace("token", "tokex");
+      setLines(place.file, lines);
+      const reading = await readAudit(place);
+      expect(reading.faults.map(({ line }) => line)).toEqual([4, 8]);
+      const whole: boolean[] = [];
+      await readAudit(place, (_, isWhole) => whole.push(isWhole));
+      expect(whole.filter((each) => !each)).toHaveLength(2);
+      observed("both are found, the others are whole");
+    },
+  );
 
-  test("is found where the log was set back to a copy", async () => {
-    const place = await useLog();
-    copyFileSync(place.file, `${place.file}.copy`);
-    await record(place, 5, 10);
-    copyFileSync(`${place.file}.copy`, place.file);
-    expect(await faultsOf(place)).toEqual([expect.stringContaining("had reached record 15")]);
-    await record(place, 5, 15);
-    expect((await faultsOf(place)).join("\n")).toMatch(/the end of the log was missing/);
-  });
+  test(
+    "is found where the log was set back to a copy",
+    attack("sets the audit log back", "an older copy"),
+    async () => {
+      const place = await useLog();
+      copyFileSync(place.file, `${place.file}.copy`);
+      await record(place, 5, 10);
+      copyFileSync(`${place.file}.copy`, place.file);
+      expect(await faultsOf(place)).toEqual([expect.stringContaining("had reached record 15")]);
+      await record(place, 5, 15);
+      expect((await faultsOf(place)).join("\n")).toMatch(/the end of the log was missing/);
+    },
+  );
 
-  test("is found where the log and one anchor were set back", async () => {
-    const place = await useLog();
-    const both = [place.file, join(place.directory, "anchor.json")];
-    for (const path of both) copyFileSync(path, `${path}.copy`);
-    await record(place, 5, 10);
-    for (const path of both) copyFileSync(`${path}.copy`, path);
-    expect(await faultsOf(place)).toEqual([expect.stringContaining("had reached record 15")]);
-  });
+  test(
+    "is found where the log and one anchor were set back",
+    attack("sets the audit log back with an anchor", "older copies of both"),
+    async () => {
+      const place = await useLog();
+      const both = [place.file, join(place.directory, "anchor.json")];
+      for (const path of both) copyFileSync(path, `${path}.copy`);
+      await record(place, 5, 10);
+      for (const path of both) copyFileSync(`${path}.copy`, path);
+      expect(await faultsOf(place)).toEqual([expect.stringContaining("had reached record 15")]);
+    },
+  );
 
-  test("is found where the log was deleted, with its anchors or without", async () => {
-    const place = await useLog();
-    rmSync(place.file);
-    expect(await faultsOf(place)).not.toEqual([]);
-    await record(place, 1);
-    expect(await faultsOf(place)).toEqual([expect.stringContaining("the log was missing")]);
+  test(
+    "is found where the log was deleted, with its anchors or without",
+    attack("deletes the audit log", "with and without its anchors"),
+    async () => {
+      const place = await useLog();
+      rmSync(place.file);
+      expect(await faultsOf(place)).not.toEqual([]);
+      await record(place, 1);
+      expect(await faultsOf(place)).toEqual([expect.stringContaining("the log was missing")]);
 
-    const other = await useLog();
-    rmSync(other.directory, { recursive: true });
-    rmSync(other.anchorFile);
-    await expect(readAudit(other)).rejects.toMatchObject({ code: "AUDIT_MISSING" });
-    await record({ ...other, isOldHost: true }, 1);
-    expect(await faultsOf(other)).toEqual([expect.stringContaining("an older one was removed")]);
-  });
+      const other = await useLog();
+      rmSync(other.directory, { recursive: true });
+      rmSync(other.anchorFile);
+      await expect(readAudit(other)).rejects.toMatchObject({ code: "AUDIT_MISSING" });
+      await record({ ...other, isOldHost: true }, 1);
+      expect(await faultsOf(other)).toEqual([expect.stringContaining("an older one was removed")]);
+    },
+  );
 
-  test("is found where both anchors were deleted", async () => {
-    const place = await useLog();
-    rmSync(place.anchorFile);
-    rmSync(join(place.directory, "anchor.json"));
-    expect(await faultsOf(place)).toEqual(["both anchors are lost or damaged"]);
-    await record(place, 1);
-    expect(await faultsOf(place)).toEqual([expect.stringContaining("both anchors were lost")]);
-  });
+  test(
+    "is found where both anchors were deleted",
+    attack("deletes both anchors of the audit log", "unlink"),
+    async () => {
+      const place = await useLog();
+      rmSync(place.anchorFile);
+      rmSync(join(place.directory, "anchor.json"));
+      expect(await faultsOf(place)).toEqual(["both anchors are lost or damaged"]);
+      await record(place, 1);
+      expect(await faultsOf(place)).toEqual([expect.stringContaining("both anchors were lost")]);
+    },
+  );
 
-  test("is found where a segment between others is gone, or was changed", async () => {
-    const place = usePlace({ segmentBytes: 2000 });
-    await record(place, 60);
-    const archive = join(place.directory, "archive");
-    const [, second, third] = readdirSync(archive).toSorted();
-    rmSync(join(archive, second!));
-    expect(await faultsOf(place)).toEqual([expect.stringMatching(/removed, added or moved/)]);
-    writeFileSync(join(archive, third!), "no gzip");
-    expect((await faultsOf(place)).join("\n")).toMatch(/cannot be read/);
-  });
+  test(
+    "is found where a segment between others is gone, or was changed",
+    attack("deletes a segment of the audit log", "from the archive"),
+    async () => {
+      const place = usePlace({ segmentBytes: 2000 });
+      await record(place, 60);
+      const archive = join(place.directory, "archive");
+      const [, second, third] = readdirSync(archive).toSorted();
+      rmSync(join(archive, second!));
+      expect(await faultsOf(place)).toEqual([expect.stringMatching(/removed, added or moved/)]);
+      writeFileSync(join(archive, third!), "no gzip");
+      expect((await faultsOf(place)).join("\n")).toMatch(/cannot be read/);
+    },
+  );
 
-  test("with another host's key makes no record that passes", async () => {
-    const place = await useLog();
-    const forger = { ...place, key: randomBytes(32) };
-    await record(forger, 1);
-    expect(await faultsOf(place)).not.toEqual([]);
-  });
+  test(
+    "with another host's key makes no record that passes",
+    attack("writes records of his own", "with another host's key"),
+    async () => {
+      const place = await useLog();
+      const forger = { ...place, key: randomBytes(32) };
+      await record(forger, 1);
+      expect(await faultsOf(place)).not.toEqual([]);
+    },
+  );
 
-  test("by a link or a pipe in the log's place is refused, and does not hang", async () => {
-    const place = await useLog();
-    rmSync(place.file);
-    symlinkSync("/dev/zero", place.file);
-    expect(await faultsOf(place)).not.toEqual([]);
-    await expect(record(place, 1)).rejects.toMatchObject({ code: "AUDIT_UNWRITABLE" });
-  });
+  test(
+    "by a link or a pipe in the log's place is refused, and does not hang",
+    attack("puts something else in the log's place", "a link to /dev/zero"),
+    async () => {
+      const place = await useLog();
+      rmSync(place.file);
+      symlinkSync("/dev/zero", place.file);
+      expect(await faultsOf(place)).not.toEqual([]);
+      await expect(record(place, 1)).rejects.toMatchObject({ code: "AUDIT_UNWRITABLE" });
+    },
+  );
 });
 
 describe("the server's side", () => {
@@ -304,19 +346,24 @@ describe("the server's side", () => {
     expect((await recordsOf(place)).at(-1)?.event).toBe("server.started");
   });
 
-  test("counts refused calls instead of writing each, from however many addresses", () => {
-    const written: AuditEntry[] = [];
-    const refused = new RefusedCalls((entries) => written.push(...entries));
-    for (let n = 0; n < 1000; n++) refused.add({ code: "UNAUTHENTICATED", identity: null, peer: "192.0.2.1" });
-    for (let n = 0; n < 1000; n++) refused.add({ code: "UNAUTHENTICATED", identity: null, peer: `2001:db8::${n}` });
-    refused.flush();
-    expect(written).toHaveLength(MAX_LINES + 1);
-    expect(written[0]).toEqual({
-      event: "call.refused",
-      code: "UNAUTHENTICATED",
-      detail: { identity: null, peer: "192.0.2.1", calls: 1000 },
-    });
-    const calls = written.map(({ detail }) => detail?.calls as number);
-    expect(calls.reduce((sum, each) => sum + each, 0)).toBe(2000);
-  });
+  test(
+    "counts refused calls instead of writing each, from however many addresses",
+    attack("floods the audit log", "2,000 refused calls from 1,001 addresses"),
+    () => {
+      const written: AuditEntry[] = [];
+      const refused = new RefusedCalls((entries) => written.push(...entries));
+      for (let n = 0; n < 1000; n++) refused.add({ code: "UNAUTHENTICATED", identity: null, peer: "192.0.2.1" });
+      for (let n = 0; n < 1000; n++) refused.add({ code: "UNAUTHENTICATED", identity: null, peer: `2001:db8::${n}` });
+      refused.flush();
+      expect(written).toHaveLength(MAX_LINES + 1);
+      expect(written[0]).toEqual({
+        event: "call.refused",
+        code: "UNAUTHENTICATED",
+        detail: { identity: null, peer: "192.0.2.1", calls: 1000 },
+      });
+      const calls = written.map(({ detail }) => detail?.calls as number);
+      expect(calls.reduce((sum, each) => sum + each, 0)).toBe(2000);
+      observed(`${written.length} lines that count all of them`);
+    },
+  );
 });

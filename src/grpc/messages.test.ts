@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { MAX_PARTS, MAX_TYPED_WEIGHT } from "./infer-request-limits.ts";
 import { inferenceService } from "./messages.ts";
 import { decodeInferRequest } from "./tensors.ts";
+
+const attack = attacksOn("calls");
 
 const { ModelInfer, ModelConfig, ModelMetadata } = inferenceService();
 
@@ -136,7 +139,7 @@ describe("a hostile request", () => {
     ["of nested groups in an unknown field", () => Buffer.alloc(100_000, 0x7b), "REQUEST_MALFORMED"],
     ["of an endless integer", () => Buffer.alloc(100, 0xff), "REQUEST_MALFORMED"],
     ["with field number 0", () => Buffer.from([0x02, 0x00]), "REQUEST_MALFORMED"],
-  ])("%s is refused before it is decoded", (_, make, code) => {
+  ])("%s is refused before it is decoded", attack.each("sends few bytes that become much memory"), (_, make, code) => {
     expect(codeOf(make())).toBe(code);
   });
 
@@ -145,33 +148,38 @@ describe("a hostile request", () => {
     expect(codeOf(field(5, field(5, field(1, Buffer.alloc(MAX_TYPED_WEIGHT - 1)))))).toBe("");
   });
 
-  test("made by flipping bytes is decoded or refused, never anything else", () => {
-    const honest = ModelInfer.requestSerialize({
-      model_name: "m",
-      model_version: "1",
-      id: "id",
-      parameters: { priority: { int64_param: 1 } },
-      inputs: [
-        { name: "x", datatype: "FP32", shape: [2], contents: { fp32_contents: [1, 2] } },
-        { name: "y", datatype: "BYTES", shape: [1], contents: { bytes_contents: [Buffer.from("z")] } },
-      ],
-      outputs: [{ name: "o" }],
-      raw_input_contents: [],
-    });
-    const allowed = new Set(["REQUEST_MALFORMED", "REQUEST_TOO_LARGE", "NOT_IMPLEMENTED"]);
-    let refused = 0;
-    for (let position = 0; position < honest.length; position++) {
-      for (let value = 0; value < 256; value++) {
-        const bytes = Buffer.from(honest);
-        bytes[position] = value;
-        try {
-          decodeInferRequest(ModelInfer.requestDeserialize(bytes));
-        } catch (error) {
-          refused += 1;
-          expect(allowed, `byte ${position} = ${value}: ${error}`).toContain((error as { code: string }).code);
+  test(
+    "made by flipping bytes is decoded or refused, never anything else",
+    attack("confuses the decoder", "every value of every byte"),
+    () => {
+      const honest = ModelInfer.requestSerialize({
+        model_name: "m",
+        model_version: "1",
+        id: "id",
+        parameters: { priority: { int64_param: 1 } },
+        inputs: [
+          { name: "x", datatype: "FP32", shape: [2], contents: { fp32_contents: [1, 2] } },
+          { name: "y", datatype: "BYTES", shape: [1], contents: { bytes_contents: [Buffer.from("z")] } },
+        ],
+        outputs: [{ name: "o" }],
+        raw_input_contents: [],
+      });
+      const allowed = new Set(["REQUEST_MALFORMED", "REQUEST_TOO_LARGE", "NOT_IMPLEMENTED"]);
+      let refused = 0;
+      for (let position = 0; position < honest.length; position++) {
+        for (let value = 0; value < 256; value++) {
+          const bytes = Buffer.from(honest);
+          bytes[position] = value;
+          try {
+            decodeInferRequest(ModelInfer.requestDeserialize(bytes));
+          } catch (error) {
+            refused += 1;
+            expect(allowed, `byte ${position} = ${value}: ${error}`).toContain((error as { code: string }).code);
+          }
         }
       }
-    }
-    expect(refused).toBeGreaterThan(1000);
-  });
+      expect(refused).toBeGreaterThan(1000);
+      observed(`${honest.length * 256 - refused} decoded, ${refused} refused, nothing else`);
+    },
+  );
 });

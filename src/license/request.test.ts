@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { envelopeKinds, parseEnvelope } from "./envelope.ts";
 import { createHostKey, type HostKey } from "./host-key.ts";
 import type { Machine } from "./machine-fact.ts";
@@ -10,6 +11,8 @@ import { createHostRequest, parseHostRequest } from "./request.ts";
 import type { HostRequest } from "./schema.ts";
 import { signEnvelope } from "./sign.ts";
 import { formatJson } from "./strict-json.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const machine: Machine = {
   platform: "physical",
@@ -60,12 +63,16 @@ test("a request holds no raw value and no private key", () => {
   expect(payload.toString()).not.toContain(Buffer.from(seed, "base64url").toString("base64"));
 });
 
-test("a request signed with another key than the one inside is refused", () => {
-  const thief = generateKeyPairSync("ed25519").privateKey;
-  expect(() => parseHostRequest(signed(parsed(), thief))).toThrow(invalid);
-});
+test(
+  "a request signed with another key than the one inside is refused",
+  attack("asks for a license for another host", "its request, signed with his key"),
+  () => {
+    const thief = generateKeyPairSync("ed25519").privateKey;
+    expect(() => parseHostRequest(signed(parsed(), thief))).toThrow(invalid);
+  },
+);
 
-test("one changed bit anywhere is noticed", () => {
+test("one changed bit anywhere is noticed", attack("edits a request", "one bit of every byte"), () => {
   const file = Buffer.from(text);
   for (const [index] of file.entries()) {
     const changed = Buffer.from(file);
@@ -74,29 +81,33 @@ test("one changed bit anywhere is noticed", () => {
   }
 });
 
-test("a request that contradicts itself is refused, though it is signed", () => {
-  const ed25519 = hostKey.signingPublic.toString("base64");
-  for (const wrong of [
-    withHost({ weak: true }),
-    withHost({ wrappingKey: ed25519 }),
-    withHost({ wrappingKey: "AAAA" }),
-    withHost({ signingKey: hostKey.wrappingPublic.toString("base64") }),
-    withHost({ salt: "AAAA" }),
-    { ...parsed(), extra: 1 },
-    { ...parsed(), product: "other" },
-    { ...parsed(), v: 2 },
-  ]) {
-    expect(() => parseHostRequest(signed(wrong))).toThrow(invalid);
-  }
-  expect(() => parseHostRequest(signed(parsed()))).not.toThrow();
-});
+test(
+  "a request that contradicts itself is refused, though it is signed",
+  attack("signs a request with nonsense in it", "other keys, salts, fields, versions"),
+  () => {
+    const ed25519 = hostKey.signingPublic.toString("base64");
+    for (const wrong of [
+      withHost({ weak: true }),
+      withHost({ wrappingKey: ed25519 }),
+      withHost({ wrappingKey: "AAAA" }),
+      withHost({ signingKey: hostKey.wrappingPublic.toString("base64") }),
+      withHost({ salt: "AAAA" }),
+      { ...parsed(), extra: 1 },
+      { ...parsed(), product: "other" },
+      { ...parsed(), v: 2 },
+    ]) {
+      expect(() => parseHostRequest(signed(wrong))).toThrow(invalid);
+    }
+    expect(() => parseHostRequest(signed(parsed()))).not.toThrow();
+  },
+);
 
-test("a license is not a request", () => {
+test("a license is not a request", attack("replays a license as a request", "payload type confusion"), () => {
   const license = signEnvelope({ kind: envelopeKinds.license, payload: Buffer.from("{}"), key: hostKey.signing });
   expect(() => parseHostRequest(Buffer.from(license))).toThrow(invalid);
 });
 
-test("a bomb is refused at once", () => {
+test("a bomb is refused at once", attack("sends a bomb as a request", "10 MB; 100,000 brackets, signed"), () => {
   expect(() => parseHostRequest(Buffer.alloc(10_000_000, "A"))).toThrow(invalid);
   const deep = Buffer.from("[".repeat(100_000));
   const file = signEnvelope({ kind: envelopeKinds.request, payload: deep, key: hostKey.signing });

@@ -1,7 +1,10 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
+
+const attack = attacksOn("logs and tickets");
 
 const desk = useDesk();
 
@@ -46,29 +49,33 @@ describe("signet audit", () => {
     ]);
   });
 
-  test("never holds a token", () => {
+  test("never holds a token", attack("reads a token in the audit log", "signet access add"), () => {
     const host = useAuditedHost();
     const { token } = JSON.parse(host.signet("access", "add", "--name", "web", "--json").out);
     const log = readFileSync(join(host.data.auditDir, "audit.jsonl"), "utf8");
     expect(log).toContain("web");
     expect(log).not.toContain(token.split("_")[2]);
+    observed("its name is there, and no secret");
     expect(statSync(join(host.data.auditDir, "audit.jsonl")).mode & 0o077).toBe(0);
   });
 
-  test("verify ends with 3 where a line was changed, says where, and show marks it", () => {
-    const host = useAuditedHost();
-    const file = join(host.data.auditDir, "audit.jsonl");
-    writeFileSync(file, readFileSync(file, "utf8").replace('"first"', '"forst"'));
-    const { exit, out, err } = host.signet("audit", "verify");
-    expect(exit).toBe(3);
-    expect(err).toContain("AUDIT_TAMPERED");
-    expect(out).toContain("audit.jsonl line 3");
-    expect(host.signet("audit", "show").out).toContain("access.added (CHANGED)");
-    // What happens afterwards is recorded all the same.
-    expect(host.signet("access", "add", "--name", "second")).toMatchObject({ exit: 0 });
-    expect(host.signet("audit", "show").out).toContain("second");
-    expect(host.signet("audit", "verify")).toMatchObject({ exit: 3 });
-  });
+  test(
+    "verify ends with 3 where a line was changed, says where, and show marks it",
+    attack("edits the audit log", "a name, then signet audit verify"),
+    () => {
+      const host = useAuditedHost();
+      const file = join(host.data.auditDir, "audit.jsonl");
+      writeFileSync(file, readFileSync(file, "utf8").replace('"first"', '"forst"'));
+      const { exit, out, code } = host.signet("audit", "verify");
+      expect({ exit, code }).toEqual({ exit: 3, code: "AUDIT_TAMPERED" });
+      expect(out).toContain("audit.jsonl line 3");
+      expect(host.signet("audit", "show").out).toContain("access.added (CHANGED)");
+      // What happens afterwards is recorded all the same.
+      expect(host.signet("access", "add", "--name", "second")).toMatchObject({ exit: 0 });
+      expect(host.signet("audit", "show").out).toContain("second");
+      expect(host.signet("audit", "verify")).toMatchObject({ exit: 3 });
+    },
+  );
 
   test("says so where there is none, and where there is no key for one", () => {
     const host = useBareHost();

@@ -18,9 +18,12 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readMachine } from "../../src/license/index.ts";
 import type { DoctorFinding } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
 import { type Ended, runProgram } from "../helpers/programs.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
+
+const attack = attacksOn("logs and tickets");
 
 const desk = useDesk();
 const isRoot = process.getuid?.() === 0;
@@ -303,7 +306,10 @@ describe("what is printed", () => {
     };
   }
 
-  test("holds no secret, no name and no place, in order or in any kind of disorder", async () => {
+  test("holds no secret, no name and no place, in order or in any kind of disorder", {
+    ...attack("reads secrets in a ticket", "signet doctor on a host in 11 kinds of disorder"),
+    timeout: 300_000,
+  }, async () => {
     const host = await useLicensed();
     const secrets = await secretsOf(host);
     const disorders: (() => void)[] = [
@@ -330,7 +336,8 @@ describe("what is printed", () => {
         }
       }
     }
-  }, 300_000);
+    observed(`none of ${Object.keys(secrets).length} secrets, names and places is in it`);
+  });
 
   test("fits 80 columns and has no colors where nobody looks at a terminal", async () => {
     const host = await useLicensed();

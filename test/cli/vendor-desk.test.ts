@@ -4,8 +4,11 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openHostKey } from "../../src/license/index.ts";
 import { openHostLedger } from "../../src/service/index.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
 import { type Ended, runProgram } from "../helpers/programs.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 /** What happens to licenses in real life, told with the real programs on both sides. */
 
@@ -81,33 +84,41 @@ describe("renewing", () => {
     expect(lines[1].ledger.totals).toMatchObject({ identity: { runs: 10 } });
   });
 
-  test("is refused to a host that was put back to an older state, unless the vendor accepts it with a reason", async () => {
-    const host = useFreshHost();
-    const id = license(host);
-    const snapshot = fresh(host, "snapshot");
-    cpSync(host.data.root, snapshot, { recursive: true });
-    await spend(host, id, 50);
-    expectDone(issue(host, undefined, "--renew", id));
-    rmSync(host.data.root, { recursive: true });
-    cpSync(snapshot, host.data.root, { recursive: true });
-    // The host itself cannot tell: everything it has is of one moment.
-    expectDone(host.signet("license", "verify"));
-    expect(issue(host, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "HOST_LEDGER_WENT_BACK" });
-    expect(issue(host)).toMatchObject({ exit: 3, code: "HOST_LEDGER_WENT_BACK" });
-    expect(issue(host, undefined, "--accept-rollback", " ")).toMatchObject({ exit: 2, code: "USAGE" });
-    expectDone(issue(host, undefined, "--renew", id, "--accept-rollback", "restored after a fire, ticket 4711"));
-    expect(vendor("register", "show", "--vendor", acme()).out).toContain("ROLLBACK ACCEPTED: restored after a fire");
-    expectDone(issue(host, undefined, "--renew", id));
-  });
+  test(
+    "is refused to a host that was put back to an older state, unless the vendor accepts it with a reason",
+    attack("puts the whole host back and asks for a renewal", "a copy of the data directory"),
+    async () => {
+      const host = useFreshHost();
+      const id = license(host);
+      const snapshot = fresh(host, "snapshot");
+      cpSync(host.data.root, snapshot, { recursive: true });
+      await spend(host, id, 50);
+      expectDone(issue(host, undefined, "--renew", id));
+      rmSync(host.data.root, { recursive: true });
+      cpSync(snapshot, host.data.root, { recursive: true });
+      // The host itself cannot tell: everything it has is of one moment.
+      expectDone(host.signet("license", "verify"));
+      expect(issue(host, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "HOST_LEDGER_WENT_BACK" });
+      expect(issue(host)).toMatchObject({ exit: 3, code: "HOST_LEDGER_WENT_BACK" });
+      expect(issue(host, undefined, "--accept-rollback", " ")).toMatchObject({ exit: 2, code: "USAGE" });
+      expectDone(issue(host, undefined, "--renew", id, "--accept-rollback", "restored after a fire, ticket 4711"));
+      expect(vendor("register", "show", "--vendor", acme()).out).toContain("ROLLBACK ACCEPTED: restored after a fire");
+      expectDone(issue(host, undefined, "--renew", id));
+    },
+  );
 
-  test("of somebody else's license is refused", () => {
-    const [host, other] = [useFreshHost(), useFreshHost()];
-    const id = license(host);
-    expect(issue(other, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "HOST_KEY_MISMATCH" });
-    const byNumber = ["--license-id", id, "--sequence", "9"];
-    expect(issue(other, undefined, ...byNumber)).toMatchObject({ exit: 3, code: "HOST_KEY_MISMATCH" });
-    expect(issue(host, undefined, "--license-id", id, "--sequence", "1")).toMatchObject({ exit: 2, code: "USAGE" });
-  });
+  test(
+    "of somebody else's license is refused",
+    attack("renews another host's license", "--renew, --license-id"),
+    () => {
+      const [host, other] = [useFreshHost(), useFreshHost()];
+      const id = license(host);
+      expect(issue(other, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "HOST_KEY_MISMATCH" });
+      const byNumber = ["--license-id", id, "--sequence", "9"];
+      expect(issue(other, undefined, ...byNumber)).toMatchObject({ exit: 3, code: "HOST_KEY_MISMATCH" });
+      expect(issue(host, undefined, "--license-id", id, "--sequence", "1")).toMatchObject({ exit: 2, code: "USAGE" });
+    },
+  );
 });
 
 function readFirstBundle(host: OperatedHost): string {
@@ -116,48 +127,59 @@ function readFirstBundle(host: OperatedHost): string {
     .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))[0]!;
 }
 
-test("a trial is called one everywhere, and a host gets one", () => {
-  const host = useFreshHost();
-  const id = license(host, trial);
-  expect(host.signet("license", "status").out).toContain("a TRIAL");
-  expect(host.signet("check").out).toContain("a TRIAL");
-  expect(issue(host, trial)).toMatchObject({ exit: 3, code: "TRIAL_USED" });
-  expect(issue(host, trial, "--renew", id)).toMatchObject({ exit: 3, code: "TRIAL_USED" });
-  license(host, undefined, "--renew", id);
-  expect(host.signet("license", "status").out).not.toContain("TRIAL");
-  expectDone(issue(useFreshHost(), trial));
-});
+test(
+  "a trial is called one everywhere, and a host gets one",
+  attack("asks for a second trial", "signet-license issue, twice"),
+  () => {
+    const host = useFreshHost();
+    const id = license(host, trial);
+    expect(host.signet("license", "status").out).toContain("a TRIAL");
+    expect(host.signet("check").out).toContain("a TRIAL");
+    expect(issue(host, trial)).toMatchObject({ exit: 3, code: "TRIAL_USED" });
+    expect(issue(host, trial, "--renew", id)).toMatchObject({ exit: 3, code: "TRIAL_USED" });
+    license(host, undefined, "--renew", id);
+    expect(host.signet("license", "status").out).not.toContain("TRIAL");
+    expectDone(issue(useFreshHost(), trial));
+  },
+);
 
 describe("moving a license", () => {
-  test("takes what is left of it to another host, once, and it never comes back", async () => {
-    const [old, next] = [useFreshHost(), useFreshHost()];
-    const id = license(old);
-    await spend(old, id, 300);
-    const receipt = fresh(old, "receipt.pem");
-    expectDone(old.signet("license", "deactivate", "--out", receipt));
-    for (const command of [
-      ["license", "verify"],
-      ["check"],
-      ["license", "install", join(old.directory, readFirstBundle(old))],
-    ]) {
-      expect(old.signet(...command)).toMatchObject({ exit: 3, code: "LICENSE_DEACTIVATED" });
-    }
-    expect(old.signet("license", "status")).toMatchObject({ exit: 0, code: "LICENSE_DEACTIVATED" });
-    expect(vendor("inspect", receipt).out).toMatch(/given the license back for good[\s\S]*identity +300/);
+  test(
+    "takes what is left of it to another host, once, and it never comes back",
+    attack("goes on using a license that was given back", "verify, check, install, renew, a second move"),
+    async () => {
+      const [old, next] = [useFreshHost(), useFreshHost()];
+      const id = license(old);
+      await spend(old, id, 300);
+      const receipt = fresh(old, "receipt.pem");
+      expectDone(old.signet("license", "deactivate", "--out", receipt));
+      for (const command of [
+        ["license", "verify"],
+        ["check"],
+        ["license", "install", join(old.directory, readFirstBundle(old))],
+      ]) {
+        expect(old.signet(...command)).toMatchObject({ exit: 3, code: "LICENSE_DEACTIVATED" });
+      }
+      expect(old.signet("license", "status")).toMatchObject({ exit: 0, code: "LICENSE_DEACTIVATED" });
+      expect(vendor("inspect", receipt).out).toMatch(/given the license back for good[\s\S]*identity +300/);
 
-    const moved = issue(next, undefined, "--moved-from", receipt);
-    expectDone(moved);
-    expectDone(next.signet("license", "install", moved.bundle));
-    expect(runsLeft(next)).toBe(700);
+      const moved = issue(next, undefined, "--moved-from", receipt);
+      expectDone(moved);
+      expectDone(next.signet("license", "install", moved.bundle));
+      expect(runsLeft(next)).toBe(700);
 
-    expect(issue(useFreshHost(), undefined, "--moved-from", receipt)).toMatchObject({ exit: 3, code: "ALREADY_MOVED" });
-    expect(issue(old, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "ALREADY_MOVED" });
-    const renewal = ["--license-id", id, "--sequence", "7"];
-    expect(issue(old, undefined, ...renewal)).toMatchObject({ exit: 3, code: "ALREADY_MOVED" });
-    // The old host may get another license, and its ledger goes on.
-    license(old);
-    expectDone(old.signet("license", "verify"));
-  });
+      expect(issue(useFreshHost(), undefined, "--moved-from", receipt)).toMatchObject({
+        exit: 3,
+        code: "ALREADY_MOVED",
+      });
+      expect(issue(old, undefined, "--renew", id)).toMatchObject({ exit: 3, code: "ALREADY_MOVED" });
+      const renewal = ["--license-id", id, "--sequence", "7"];
+      expect(issue(old, undefined, ...renewal)).toMatchObject({ exit: 3, code: "ALREADY_MOVED" });
+      // The old host may get another license, and its ledger goes on.
+      license(old);
+      expectDone(old.signet("license", "verify"));
+    },
+  );
 
   test("a lost receipt is made again, and a receipt that is there already gives nothing back", async () => {
     const host = useFreshHost();
@@ -183,26 +205,30 @@ describe("moving a license", () => {
     expectDone(host.signet("license", "verify"));
   });
 
-  test("a receipt of a host that the license was not issued for is refused, and so is a request", () => {
-    const [host, thief] = [useFreshHost(), useFreshHost()];
-    const stolen = license(host);
-    license(thief);
-    const own = fresh(thief, "own.pem");
-    expectDone(thief.signet("license", "deactivate", "--out", own));
-    const forged = readFileSync(own, "utf8").split("\n");
-    const body = forged.slice(1, -2).join("");
-    const dsse = JSON.parse(Buffer.from(body, "base64").toString());
-    const payload = JSON.parse(Buffer.from(dsse.payload, "base64").toString());
-    dsse.payload = Buffer.from(JSON.stringify({ ...payload, licenseId: stolen })).toString("base64");
-    const lines = Buffer.from(JSON.stringify(dsse))
-      .toString("base64")
-      .replaceAll(/.{64}(?=.)/g, "$&\n");
-    const file = fresh(thief, "forged.pem");
-    writeFileSync(file, `${forged[0]}\n${lines}\n${forged.at(-2)}\n`);
-    const refused = { exit: 3, code: "RECEIPT_INVALID" };
-    expect(issue(useFreshHost(), undefined, "--moved-from", file)).toMatchObject(refused);
-    expect(issue(useFreshHost(), undefined, "--moved-from", request(host))).toMatchObject(refused);
-  });
+  test(
+    "a receipt of a host that the license was not issued for is refused, and so is a request",
+    attack("moves another host's license", "a forged receipt, a request"),
+    () => {
+      const [host, thief] = [useFreshHost(), useFreshHost()];
+      const stolen = license(host);
+      license(thief);
+      const own = fresh(thief, "own.pem");
+      expectDone(thief.signet("license", "deactivate", "--out", own));
+      const forged = readFileSync(own, "utf8").split("\n");
+      const body = forged.slice(1, -2).join("");
+      const dsse = JSON.parse(Buffer.from(body, "base64").toString());
+      const payload = JSON.parse(Buffer.from(dsse.payload, "base64").toString());
+      dsse.payload = Buffer.from(JSON.stringify({ ...payload, licenseId: stolen })).toString("base64");
+      const lines = Buffer.from(JSON.stringify(dsse))
+        .toString("base64")
+        .replaceAll(/.{64}(?=.)/g, "$&\n");
+      const file = fresh(thief, "forged.pem");
+      writeFileSync(file, `${forged[0]}\n${lines}\n${forged.at(-2)}\n`);
+      const refused = { exit: 3, code: "RECEIPT_INVALID" };
+      expect(issue(useFreshHost(), undefined, "--moved-from", file)).toMatchObject(refused);
+      expect(issue(useFreshHost(), undefined, "--moved-from", request(host))).toMatchObject(refused);
+    },
+  );
 });
 
 describe("withdrawing", () => {
@@ -211,64 +237,72 @@ describe("withdrawing", () => {
     return { ...vendor("revoke", ...what, "--vendor", acme(), "--out", list, "--json"), list };
   };
 
-  test("a license works from a USB stick, and neither an older list nor none brings it back", () => {
-    const host = useFreshHost();
-    const [id, later] = [license(host), license(useFreshHost())];
-    const first = revoke(host, "--license", later);
-    const second = revoke(host, "--license", id, "--reason", "not paid");
-    expect(JSON.parse(second.out).licenses).toEqual(expect.arrayContaining([id, later]));
-    expect(JSON.parse(second.out).number).toBe(JSON.parse(expectDone(first).out).number + 1);
+  test(
+    "a license works from a USB stick, and neither an older list nor none brings it back",
+    attack("brings a withdrawn license back", "an older list, none, another directory"),
+    () => {
+      const host = useFreshHost();
+      const [id, later] = [license(host), license(useFreshHost())];
+      const first = revoke(host, "--license", later);
+      const second = revoke(host, "--license", id, "--reason", "not paid");
+      expect(JSON.parse(second.out).licenses).toEqual(expect.arrayContaining([id, later]));
+      expect(JSON.parse(second.out).number).toBe(JSON.parse(expectDone(first).out).number + 1);
 
-    expectDone(host.signet("trust", "revocations", "add", first.list));
-    expectDone(host.signet("license", "verify"));
-    expectDone(host.signet("trust", "revocations", "add", second.list));
-    expectDone(host.signet("trust", "revocations", "add", second.list));
-    const revoked = { exit: 3, code: "LICENSE_REVOKED" };
-    expect(host.signet("license", "verify")).toMatchObject(revoked);
-    expect(host.signet("check")).toMatchObject(revoked);
-    expect(host.signet("trust", "revocations", "list").out).toContain(id);
+      expectDone(host.signet("trust", "revocations", "add", first.list));
+      expectDone(host.signet("license", "verify"));
+      expectDone(host.signet("trust", "revocations", "add", second.list));
+      expectDone(host.signet("trust", "revocations", "add", second.list));
+      const revoked = { exit: 3, code: "LICENSE_REVOKED" };
+      expect(host.signet("license", "verify")).toMatchObject(revoked);
+      expect(host.signet("check")).toMatchObject(revoked);
+      expect(host.signet("trust", "revocations", "list").out).toContain(id);
 
-    const superseded = { exit: 3, code: "REVOCATION_LIST_SUPERSEDED" };
-    expect(host.signet("trust", "revocations", "add", first.list)).toMatchObject(superseded);
-    const [name] = readdirSync(host.data.revocationDir);
-    cpSync(first.list, join(host.data.revocationDir, name!));
-    expect(host.signet("license", "verify")).toMatchObject(superseded);
-    rmSync(host.data.revocationDir, { recursive: true });
-    expect(host.signet("license", "verify")).toMatchObject(superseded);
-    expect(host.signet("trust", "revocations", "add", first.list)).toMatchObject(superseded);
-    expectDone(host.signet("trust", "revocations", "add", second.list));
-    expect(host.signet("license", "verify")).toMatchObject(revoked);
-  });
+      const superseded = { exit: 3, code: "REVOCATION_LIST_SUPERSEDED" };
+      expect(host.signet("trust", "revocations", "add", first.list)).toMatchObject(superseded);
+      const [name] = readdirSync(host.data.revocationDir);
+      cpSync(first.list, join(host.data.revocationDir, name!));
+      expect(host.signet("license", "verify")).toMatchObject(superseded);
+      rmSync(host.data.revocationDir, { recursive: true });
+      expect(host.signet("license", "verify")).toMatchObject(superseded);
+      expect(host.signet("trust", "revocations", "add", first.list)).toMatchObject(superseded);
+      expectDone(host.signet("trust", "revocations", "add", second.list));
+      expect(host.signet("license", "verify")).toMatchObject(revoked);
+    },
+  );
 
-  test("lists that are damaged or of another vendor are refused and change nothing", () => {
-    const host = useFreshHost();
-    const id = license(host);
-    const { list } = revoke(host, "--license", id);
-    const text = readFileSync(list, "utf8");
-    const damaged = fresh(host, "damaged.crl");
-    writeFileSync(
-      damaged,
-      text.replace(/\n(.{20})./, (_, kept: string) => `\n${kept}~`),
-    );
-    const other = fresh(host, "other");
-    expectDone(vendor("vendor", "init", "--name", "Other", "--out", other, "--issuer-algorithm", "ed25519"));
-    const foreign = fresh(host, "foreign.crl");
-    expectDone(vendor("revoke", "--license", id, "--vendor", other, "--out", foreign));
-    for (const file of [damaged, foreign]) {
-      const refused = { exit: 3, code: "REVOCATION_LIST_INVALID" };
-      expect(host.signet("trust", "revocations", "add", file)).toMatchObject(refused);
-    }
-    expect(existsSync(host.data.revocationDir)).toBe(false);
-    expectDone(host.signet("license", "verify"));
-    // A vendor that is pinned here too, but did not issue the license, stops nothing either.
-    expectDone(host.signet("trust", "add", join(other, "root.pem")));
-    expectDone(host.signet("trust", "revocations", "add", foreign));
-    expectDone(host.signet("license", "verify"));
-    // Nor does its list, once its root is gone.
-    const keyId = JSON.parse(vendor("inspect", join(other, "root.pem"), "--json").out).document.keyId;
-    expectDone(host.signet("trust", "remove", keyId));
-    expectDone(host.signet("license", "verify"));
-  });
+  test(
+    "lists that are damaged or of another vendor are refused and change nothing",
+    attack("stops a host by a false revocation list", "damaged, another vendor's"),
+    () => {
+      const host = useFreshHost();
+      const id = license(host);
+      const { list } = revoke(host, "--license", id);
+      const text = readFileSync(list, "utf8");
+      const damaged = fresh(host, "damaged.crl");
+      writeFileSync(
+        damaged,
+        text.replace(/\n(.{20})./, (_, kept: string) => `\n${kept}~`),
+      );
+      const other = fresh(host, "other");
+      expectDone(vendor("vendor", "init", "--name", "Other", "--out", other, "--issuer-algorithm", "ed25519"));
+      const foreign = fresh(host, "foreign.crl");
+      expectDone(vendor("revoke", "--license", id, "--vendor", other, "--out", foreign));
+      for (const file of [damaged, foreign]) {
+        const refused = { exit: 3, code: "REVOCATION_LIST_INVALID" };
+        expect(host.signet("trust", "revocations", "add", file)).toMatchObject(refused);
+      }
+      expect(existsSync(host.data.revocationDir)).toBe(false);
+      expectDone(host.signet("license", "verify"));
+      // A vendor that is pinned here too, but did not issue the license, stops nothing either.
+      expectDone(host.signet("trust", "add", join(other, "root.pem")));
+      expectDone(host.signet("trust", "revocations", "add", foreign));
+      expectDone(host.signet("license", "verify"));
+      // Nor does its list, once its root is gone.
+      const keyId = JSON.parse(vendor("inspect", join(other, "root.pem"), "--json").out).document.keyId;
+      expectDone(host.signet("trust", "remove", keyId));
+      expectDone(host.signet("license", "verify"));
+    },
+  );
 
   test.each([
     ["nothing", []],
@@ -298,33 +332,37 @@ describe("with a vendor of its own", () => {
   }
   const typed = { SIGNET_PASSPHRASE: "correct horse battery staple" };
 
-  test("a stolen issuer is withdrawn by the root, and what the new one signs holds on hosts that know only the root", () => {
-    const host = useBareHost();
-    const directory = useVendor(host);
-    const { issuerKeyId: stolen } = JSON.parse(readFileSync(join(directory, "vendor.json"), "utf8"));
-    const first = issueBy(directory, host, typed);
-    expectDone(host.signet("license", "install", expectDone(first) && first.bundle));
+  test(
+    "a stolen issuer is withdrawn by the root, and what the new one signs holds on hosts that know only the root",
+    attack("goes on issuing with a stolen issuer's key", "after the root withdrew it"),
+    () => {
+      const host = useBareHost();
+      const directory = useVendor(host);
+      const { issuerKeyId: stolen } = JSON.parse(readFileSync(join(directory, "vendor.json"), "utf8"));
+      const first = issueBy(directory, host, typed);
+      expectDone(host.signet("license", "install", expectDone(first) && first.bundle));
 
-    expectDone(vendor("vendor", "rotate", "--vendor", directory));
-    expectDone(host.signet("license", "verify"));
-    const list = fresh(host, "list.crl");
-    expectDone(vendor("revoke", "--issuer", stolen, "--vendor", directory, "--out", list));
-    expectDone(host.signet("trust", "revocations", "add", list));
-    expect(host.signet("license", "verify")).toMatchObject({ exit: 3, code: "LICENSE_REVOKED" });
+      expectDone(vendor("vendor", "rotate", "--vendor", directory));
+      expectDone(host.signet("license", "verify"));
+      const list = fresh(host, "list.crl");
+      expectDone(vendor("revoke", "--issuer", stolen, "--vendor", directory, "--out", list));
+      expectDone(host.signet("trust", "revocations", "add", list));
+      expect(host.signet("license", "verify")).toMatchObject({ exit: 3, code: "LICENSE_REVOKED" });
 
-    const { licenseId } = JSON.parse(first.out);
-    const renewed = issueBy(directory, host, typed, "--renew", licenseId);
-    expectDone(host.signet("license", "install", expectDone(renewed) && renewed.bundle));
-    // Later lists of the new issuer leave the root's in force.
-    const next = fresh(host, "next.crl");
-    expectDone(
-      vendor("revoke", "--license", "00000000-0000-4000-8000-000000000000", "--vendor", directory, "--out", next),
-    );
-    expectDone(host.signet("trust", "revocations", "add", next));
-    expectDone(host.signet("license", "verify"));
-    expect(host.signet("license", "verify", first.bundle)).toMatchObject({ exit: 3, code: "LICENSE_REVOKED" });
-    expectDone(vendor("register", "verify", "--vendor", directory));
-  });
+      const { licenseId } = JSON.parse(first.out);
+      const renewed = issueBy(directory, host, typed, "--renew", licenseId);
+      expectDone(host.signet("license", "install", expectDone(renewed) && renewed.bundle));
+      // Later lists of the new issuer leave the root's in force.
+      const next = fresh(host, "next.crl");
+      expectDone(
+        vendor("revoke", "--license", "00000000-0000-4000-8000-000000000000", "--vendor", directory, "--out", next),
+      );
+      expectDone(host.signet("trust", "revocations", "add", next));
+      expectDone(host.signet("license", "verify"));
+      expect(host.signet("license", "verify", first.bundle)).toMatchObject({ exit: 3, code: "LICENSE_REVOKED" });
+      expectDone(vendor("register", "verify", "--vendor", directory));
+    },
+  );
 
   test("keys that stay in a security module sign through a command", () => {
     const host = useBareHost();
@@ -388,33 +426,37 @@ describe("with a vendor of its own", () => {
     },
   );
 
-  test("a command that does not hold the root's key makes nothing", () => {
-    const host = useBareHost();
-    const root = useSecurityModule(host, "rsa");
-    const other = useSecurityModule(host, "rsa");
-    const directory = fresh(host, "vendor");
-    const init = ["vendor", "init", "--name", "ACME", "--out", directory, "--root-public-key", root.publicKey];
-    const refused = { exit: 1, code: "VENDOR_SIGNER_FAILED" };
-    expect(vendor(...init, "--root-signer-cmd", other.command)).toMatchObject(refused);
-    expect(existsSync(directory)).toBe(false);
-    expectDone(vendor(...init, "--root-signer-cmd", root.command));
-    const before = readFileSync(join(directory, "vendor.json"));
-    const rotate = ["vendor", "rotate", "--vendor", directory, "--root-signer-cmd", other.command];
-    expect(vendor(...rotate)).toMatchObject(refused);
-    expect(vendor(...rotate, "--root-key", root.key)).toMatchObject({ exit: 2, code: "USAGE" });
-    expect(readFileSync(join(directory, "vendor.json"))).toEqual(before);
-    const list = fresh(host, "list.crl");
-    const { issuerKeyId } = JSON.parse(before.toString());
-    const revoke = ["revoke", "--vendor", directory, "--out", list, "--root-signer-cmd", other.command];
-    expect(runProgram("signet-license", [...revoke, "--issuer", issuerKeyId])).toMatchObject(refused);
-    const withoutIssuer = runProgram("signet-license", [
-      ...revoke,
-      "--license",
-      "00000000-0000-4000-8000-000000000000",
-    ]);
-    expect(withoutIssuer).toMatchObject({ exit: 2, code: "USAGE" });
-    expect(existsSync(list)).toBe(false);
-  });
+  test(
+    "a command that does not hold the root's key makes nothing",
+    attack("signs as the root with another key", "--root-signer-cmd"),
+    () => {
+      const host = useBareHost();
+      const root = useSecurityModule(host, "rsa");
+      const other = useSecurityModule(host, "rsa");
+      const directory = fresh(host, "vendor");
+      const init = ["vendor", "init", "--name", "ACME", "--out", directory, "--root-public-key", root.publicKey];
+      const refused = { exit: 1, code: "VENDOR_SIGNER_FAILED" };
+      expect(vendor(...init, "--root-signer-cmd", other.command)).toMatchObject(refused);
+      expect(existsSync(directory)).toBe(false);
+      expectDone(vendor(...init, "--root-signer-cmd", root.command));
+      const before = readFileSync(join(directory, "vendor.json"));
+      const rotate = ["vendor", "rotate", "--vendor", directory, "--root-signer-cmd", other.command];
+      expect(vendor(...rotate)).toMatchObject(refused);
+      expect(vendor(...rotate, "--root-key", root.key)).toMatchObject({ exit: 2, code: "USAGE" });
+      expect(readFileSync(join(directory, "vendor.json"))).toEqual(before);
+      const list = fresh(host, "list.crl");
+      const { issuerKeyId } = JSON.parse(before.toString());
+      const revoke = ["revoke", "--vendor", directory, "--out", list, "--root-signer-cmd", other.command];
+      expect(runProgram("signet-license", [...revoke, "--issuer", issuerKeyId])).toMatchObject(refused);
+      const withoutIssuer = runProgram("signet-license", [
+        ...revoke,
+        "--license",
+        "00000000-0000-4000-8000-000000000000",
+      ]);
+      expect(withoutIssuer).toMatchObject({ exit: 2, code: "USAGE" });
+      expect(existsSync(list)).toBe(false);
+    },
+  );
 });
 
 /** A key that only openssl reads, in the place of a security module, and the command that signs with it. */
@@ -432,23 +474,27 @@ function useSecurityModule(host: OperatedHost, algorithm: "rsa" | "ed25519") {
   return { key, publicKey, command };
 }
 
-test("a register that was changed stops the desk until it is put right, and a cut one differs from the noted head", () => {
-  const host = useFreshHost();
-  const register = join(acme(), "register.jsonl");
-  license(host);
-  const kept = readFileSync(register);
-  const { head } = JSON.parse(vendor("register", "verify", "--vendor", acme(), "--json").out);
-  expectDone(vendor("register", "verify", "--vendor", acme(), "--head", head));
-  try {
-    writeFileSync(register, kept.toString().replace("Example GmbH", "Example AG"));
-    const refused = { exit: 3, code: "REGISTER_TAMPERED" };
-    expect(vendor("register", "verify", "--vendor", acme())).toMatchObject(refused);
-    expect(vendor("register", "show", "--vendor", acme())).toMatchObject(refused);
-    expect(issue(host)).toMatchObject(refused);
-    writeFileSync(register, `${kept.toString().trimEnd().split("\n").slice(0, -1).join("\n")}\n`);
-    expectDone(vendor("register", "verify", "--vendor", acme()));
-    expect(vendor("register", "verify", "--vendor", acme(), "--head", head)).toMatchObject(refused);
-  } finally {
-    writeFileSync(register, kept);
-  }
-});
+test(
+  "a register that was changed stops the desk until it is put right, and a cut one differs from the noted head",
+  attack("edits and cuts the vendor's register", "a customer's name; the last line"),
+  () => {
+    const host = useFreshHost();
+    const register = join(acme(), "register.jsonl");
+    license(host);
+    const kept = readFileSync(register);
+    const { head } = JSON.parse(vendor("register", "verify", "--vendor", acme(), "--json").out);
+    expectDone(vendor("register", "verify", "--vendor", acme(), "--head", head));
+    try {
+      writeFileSync(register, kept.toString().replace("Example GmbH", "Example AG"));
+      const refused = { exit: 3, code: "REGISTER_TAMPERED" };
+      expect(vendor("register", "verify", "--vendor", acme())).toMatchObject(refused);
+      expect(vendor("register", "show", "--vendor", acme())).toMatchObject(refused);
+      expect(issue(host)).toMatchObject(refused);
+      writeFileSync(register, `${kept.toString().trimEnd().split("\n").slice(0, -1).join("\n")}\n`);
+      expectDone(vendor("register", "verify", "--vendor", acme()));
+      expect(vendor("register", "verify", "--vendor", acme(), "--head", head)).toMatchObject(refused);
+    } finally {
+      writeFileSync(register, kept);
+    }
+  },
+);

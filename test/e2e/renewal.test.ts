@@ -14,6 +14,7 @@ import {
 import { createVendor } from "../../src/license/vendor.fixture.ts";
 import { readHostLedger, readServingState } from "../../src/service/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { failureOf, inferRequestBytes, useBareClient } from "../helpers/bare-client.ts";
 import {
   type DescribedService,
@@ -26,6 +27,8 @@ import {
 import { runProgram } from "../helpers/programs.ts";
 import { faultyJob, faultyRequest } from "../helpers/runner.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
+
+const attack = attacksOn("licenses");
 
 function useClient({ server, token }: ServingHost): InferenceClient {
   const client = new InferenceClient({ server: server.address, token, timeoutMs: 60_000 });
@@ -218,16 +221,20 @@ describe("a license that is refused while the server runs", () => {
     expect(readServingState(host.data)).toMatchObject({ sequence: 4, refused: null });
   });
 
-  test("because it is older than the one in force does not take over, however it got there", async () => {
-    const host = await useServer([limited({ runs: 5 })]);
-    const { licenseId } = readServingState(host.data)!;
-    await host.renew([limited({ runs: 6 })], undefined, { licenseId, sequence: 3 });
-    await host.server.checkLicense();
-    await host.relicense([limited({ runs: 7 })], undefined, { licenseId, sequence: 2 });
-    await host.server.checkLicense();
-    expect(readServingState(host.data)).toMatchObject({ sequence: 3, refused: { code: "LICENSE_SUPERSEDED" } });
-    expect(serviceOf(host, "identity")!.authorization.runsLeft).toBe(6);
-  });
+  test(
+    "because it is older than the one in force does not take over, however it got there",
+    attack("goes back to an older license while it serves", "its files in place of the new ones"),
+    async () => {
+      const host = await useServer([limited({ runs: 5 })]);
+      const { licenseId } = readServingState(host.data)!;
+      await host.renew([limited({ runs: 6 })], undefined, { licenseId, sequence: 3 });
+      await host.server.checkLicense();
+      await host.relicense([limited({ runs: 7 })], undefined, { licenseId, sequence: 2 });
+      await host.server.checkLicense();
+      expect(readServingState(host.data)).toMatchObject({ sequence: 3, refused: { code: "LICENSE_SUPERSEDED" } });
+      expect(serviceOf(host, "identity")!.authorization.runsLeft).toBe(6);
+    },
+  );
 
   test("because one of its services does not start does not end the process that works", async () => {
     const host = await useServer([identityService]);
@@ -255,42 +262,50 @@ test("a server that is stopped while a renewal starts a process stops at once, a
   expect(ledger.highestSequence(licenseId)).toBe(1);
 });
 
-test("a license that its vendor withdraws while the server runs stops its services", async () => {
-  const host = await useServer([identityService]);
-  const client = useClient(host);
-  const { licenseId } = readServingState(host.data)!;
-  const list = { v: 1, product: "signet", number: 1, issuedAt: yesterday, licenses: [licenseId], issuers: [] };
-  const { key, certificate } = host.vendor.issuer;
-  const file = signEnvelope({
-    kind: envelopeKinds.revocation,
-    payload: Buffer.from(formatJson(list)),
-    key,
-    certificates: [certificate],
-  });
-  mkdirSync(host.data.revocationDir, { recursive: true });
-  writeFileSync(join(host.data.revocationDir, "list.crl"), file);
-  await host.server.checkLicense();
-  await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_REVOKED" });
-});
-
-describe("a root that is pinned no longer", () => {
-  test("stops what hangs on it while the server runs, whoever else is trusted, until it is pinned again", async () => {
+test(
+  "a license that its vendor withdraws while the server runs stops its services",
+  attack("goes on with a license that was withdrawn", "a list installed while it serves"),
+  async () => {
     const host = await useServer([identityService]);
     const client = useClient(host);
-    const root = Buffer.from(host.vendor.root.certificate.toString());
-    const other = Buffer.from(createVendor().root.certificate.toString());
-    const { trustDir } = host.data;
-    await removeTrustRoot(trustDir, host.vendor.trustRoot.keyId);
+    const { licenseId } = readServingState(host.data)!;
+    const list = { v: 1, product: "signet", number: 1, issuedAt: yesterday, licenses: [licenseId], issuers: [] };
+    const { key, certificate } = host.vendor.issuer;
+    const file = signEnvelope({
+      kind: envelopeKinds.revocation,
+      payload: Buffer.from(formatJson(list)),
+      key,
+      certificates: [certificate],
+    });
+    mkdirSync(host.data.revocationDir, { recursive: true });
+    writeFileSync(join(host.data.revocationDir, "list.crl"), file);
     await host.server.checkLicense();
-    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
-    await addTrustRoot(trustDir, other);
-    await host.server.checkLicense();
-    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
-    expect(readServingState(host.data)).toMatchObject({ refused: { code: "LICENSE_UNTRUSTED" } });
-    await addTrustRoot(trustDir, root);
-    await host.server.checkLicense();
-    await client.infer("identity", bytes(2));
-  });
+    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_REVOKED" });
+  },
+);
+
+describe("a root that is pinned no longer", () => {
+  test(
+    "stops what hangs on it while the server runs, whoever else is trusted, until it is pinned again",
+    attack("goes on with a root that is pinned no longer", "another root pinned instead"),
+    async () => {
+      const host = await useServer([identityService]);
+      const client = useClient(host);
+      const root = Buffer.from(host.vendor.root.certificate.toString());
+      const other = Buffer.from(createVendor().root.certificate.toString());
+      const { trustDir } = host.data;
+      await removeTrustRoot(trustDir, host.vendor.trustRoot.keyId);
+      await host.server.checkLicense();
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
+      await addTrustRoot(trustDir, other);
+      await host.server.checkLicense();
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_UNTRUSTED" });
+      expect(readServingState(host.data)).toMatchObject({ refused: { code: "LICENSE_UNTRUSTED" } });
+      await addTrustRoot(trustDir, root);
+      await host.server.checkLicense();
+      await client.infer("identity", bytes(2));
+    },
+  );
 
   test("of another vendor stops nothing", async () => {
     const host = await useServer([identityService]);
@@ -321,12 +336,16 @@ describe("what happens at a license's ends", () => {
     for (let call = 0; call < times; call++) await client.infer("identity", bytes(call));
   };
 
-  test("in the mode grace 5 percent more runs are served, and not one above", async () => {
-    const host = await useServer([limited({ runs: 20 })], {}, { validDays: 30, enforcement: "grace" });
-    const client = useClient(host);
-    await callTimes(client, 21);
-    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
-  });
+  test(
+    "in the mode grace 5 percent more runs are served, and not one above",
+    attack("takes more than grace allows", "the 22nd of 20 runs and 5 percent"),
+    async () => {
+      const host = await useServer([limited({ runs: 20 })], {}, { validDays: 30, enforcement: "grace" });
+      const client = useClient(host);
+      await callTimes(client, 21);
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject({ code: "LICENSE_RUNS_EXHAUSTED" });
+    },
+  );
 
   test("in the mode advisory neither runs nor the end of its time refuse a call, and all of it is counted", async () => {
     const limits = { runs: 1, runTime: "1ms", expires: yesterday };

@@ -28,8 +28,8 @@ export interface AttackRecord {
   readonly tried?: string;
   /** How often each code was what an assertion of the test really had before it. */
   readonly codes: Readonly<Record<string, number>>;
-  /** The exit code that an assertion had before it, of a program that refused. */
-  readonly exit?: number;
+  /** The exit codes that they had before them, of programs that refused. */
+  readonly exits: readonly number[];
   /** What happened, where a code does not say it. */
   readonly outcome?: string;
 }

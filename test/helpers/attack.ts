@@ -17,7 +17,7 @@ export interface AttackOptions {
  */
 export function attacksOn(family: Family): AttackOptions {
   const declare = (words: Pick<AttackRecord, "attack" | "tried">) => {
-    return { tags: ["attack"], meta: { attack: { family, ...words, codes: {} } } };
+    return { tags: ["attack"], meta: { attack: { family, ...words, codes: {}, exits: [] } } };
   };
   const attack = (...words: readonly [string] | readonly [string, string]) =>
     declare(words.length === 1 ? { tried: words[0] } : { attack: words[0], tried: words[1] });
@@ -58,7 +58,8 @@ function witness(actual: unknown): void {
   note((record) => {
     const codes = { ...record.codes };
     for (const code of found) codes[code] = (codes[code] ?? 0) + 1;
-    return { ...record, codes, ...(typeof exit === "number" ? { exit } : {}) };
+    const exits = typeof exit === "number" && exit > 0 ? [...new Set([...record.exits, exit])] : record.exits;
+    return { ...record, codes, exits };
   });
 }
 

@@ -57,11 +57,11 @@ export default class AttackReporter implements Reporter {
 
 function rowOf(
   test: TestCase,
-  { family, attack = test.name, tried = test.name, codes, exit, outcome }: AttackRecord,
+  { family, attack = test.name, tried = test.name, codes, exits, outcome }: AttackRecord,
 ): Row {
   const { state, errors } = test.result();
   const times = Object.values(codes).reduce((sum, each) => sum + each, 0);
-  const refused = `refused${times > 1 ? ` ${times} times` : ""}${exit === undefined ? "" : `, exit code ${exit}`}`;
+  const refused = `refused${times > 1 ? ` ${times} times` : ""}${exits.length === 0 ? "" : `, exit code ${exits.join(" or ")}`}`;
   const seen = outcome ?? (times > 0 ? refused : undefined);
   const isHeldOff = state === "passed" && seen !== undefined;
   const failure = state === "passed" ? "its test says nothing of what happened" : (errors?.[0]?.message ?? state);

@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { isSignature } from "../../src/license/index.ts";
 import { createAuthority, createKey, createVendor } from "../../src/license/vendor.fixture.ts";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { codeOf, useDirectory } from "./desk.fixture.ts";
 import { commandSigner } from "./external-signer.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const vendor = createVendor();
 const bytes = Buffer.from("what is to be signed\n\0\u00ff");
@@ -58,12 +61,17 @@ describe("a command is refused", () => {
   });
 });
 
-test("the command does not see the passphrase", async () => {
-  process.env.SIGNET_PASSPHRASE = "correct horse battery staple";
-  const file = join(useDirectory(), "environment");
-  await codeOf(() => signer(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
-  delete process.env.SIGNET_PASSPHRASE;
-  const { readFileSync } = await import("node:fs");
-  expect(readFileSync(file, "utf8")).not.toContain("horse");
-  expect(readFileSync(file, "utf8")).toContain("PATH=");
-});
+test(
+  "the command does not see the passphrase",
+  attack("reads the passphrase from a signing command", "its environment"),
+  async () => {
+    process.env.SIGNET_PASSPHRASE = "correct horse battery staple";
+    const file = join(useDirectory(), "environment");
+    await codeOf(() => signer(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
+    delete process.env.SIGNET_PASSPHRASE;
+    const { readFileSync } = await import("node:fs");
+    expect(readFileSync(file, "utf8")).not.toContain("horse");
+    expect(readFileSync(file, "utf8")).toContain("PATH=");
+    observed("it is not there");
+  },
+);

@@ -14,11 +14,14 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { authorizeLicense, digestsOf, parseTrustRoot } from "../../src/license/index.ts";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
 import { codeOf, type Host, passphrase, useDescription, useDirectory, useHost } from "./desk.fixture.ts";
 import { createLicenseNumber, type IssueInput, issueLicense, nextLicenseNumber } from "./issue-license.ts";
 import { loadServiceDescription } from "./service-description.ts";
 import { createVendorDirectory, openVendorDirectory, type VendorDirectory } from "./vendor-directory.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const now = new Date();
 let vendor: VendorDirectory;
@@ -137,27 +140,31 @@ test("a weak host gets a license only when the vendor accepts that", async () =>
   expect(await codeOf(() => authorize(input.out, host))).toBe("none");
 });
 
-test("a request changed after it was signed is refused, wherever the change is", async () => {
-  const host = await useHost();
-  const input = await useInput(host);
-  const text = host.request.toString();
-  const body = text.replace(/-----.*-----/g, "").replaceAll("\n", "");
-  const dsse = JSON.parse(Buffer.from(body, "base64").toString());
-  const payload = JSON.parse(Buffer.from(dsse.payload, "base64").toString());
-  payload.host.platform = "vm";
-  dsse.payload = Buffer.from(JSON.stringify(payload)).toString("base64");
-  const rewrapped = Buffer.from(JSON.stringify(dsse))
-    .toString("base64")
-    .replace(/.{64}(?=.)/g, "$&\n");
-  const label = "SIGNET HOST REQUEST";
-  const forged = Buffer.from(`-----BEGIN ${label}-----\n${rewrapped}\n-----END ${label}-----\n`);
-  expect(await codeOf(() => issueLicense({ ...input, request: forged }))).toBe("REQUEST_INVALID");
-  for (let at = 40; at < host.request.length; at += 97) {
-    const flipped = Buffer.from(host.request);
-    flipped[at]! ^= 1;
-    expect(await codeOf(() => issueLicense({ ...input, request: flipped }))).toBe("REQUEST_INVALID");
-  }
-});
+test(
+  "a request changed after it was signed is refused, wherever the change is",
+  attack("edits a request before it is issued for", "the platform; single bits"),
+  async () => {
+    const host = await useHost();
+    const input = await useInput(host);
+    const text = host.request.toString();
+    const body = text.replace(/-----.*-----/g, "").replaceAll("\n", "");
+    const dsse = JSON.parse(Buffer.from(body, "base64").toString());
+    const payload = JSON.parse(Buffer.from(dsse.payload, "base64").toString());
+    payload.host.platform = "vm";
+    dsse.payload = Buffer.from(JSON.stringify(payload)).toString("base64");
+    const rewrapped = Buffer.from(JSON.stringify(dsse))
+      .toString("base64")
+      .replace(/.{64}(?=.)/g, "$&\n");
+    const label = "SIGNET HOST REQUEST";
+    const forged = Buffer.from(`-----BEGIN ${label}-----\n${rewrapped}\n-----END ${label}-----\n`);
+    expect(await codeOf(() => issueLicense({ ...input, request: forged }))).toBe("REQUEST_INVALID");
+    for (let at = 40; at < host.request.length; at += 97) {
+      const flipped = Buffer.from(host.request);
+      flipped[at]! ^= 1;
+      expect(await codeOf(() => issueLicense({ ...input, request: flipped }))).toBe("REQUEST_INVALID");
+    }
+  },
+);
 
 test.each([
   ["a library that is not there", { library: "/nonexistent/lib.so" }, "FILE_UNREADABLE"],

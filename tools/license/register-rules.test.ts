@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { LedgerHead, Limits } from "../../src/license/index.ts";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { codeOfSync } from "./desk.fixture.ts";
 import type { Issued, RegisterLine } from "./register.ts";
 import { remainingLimits, verifyFirstTrial, verifyLedgerAdvanced, verifyNumber } from "./register-rules.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const [host, other] = ["a".repeat(64), "b".repeat(64)];
 const licenseId = randomUUID();
@@ -42,7 +45,7 @@ describe("the ledger a host quotes", () => {
     ["is longer and has fewer runs", head(20, 29)],
     ["has less run time", head(20, 30, { totals: { demo: { runs: 30, runTimeMs: 299 } } })],
     ["has lost a service", head(20, 30, { totals: {} })],
-  ])("is refused when it %s", (_, quoted) => {
+  ])("is refused when it %s", attack.each("asks for a renewal with a ledger that went back"), (_, quoted) => {
     expect(verify(quoted)).toBe("HOST_LEDGER_WENT_BACK");
   });
 
@@ -61,29 +64,37 @@ describe("the ledger a host quotes", () => {
     expect(verify(head(2, 6), accepted)).toBe("HOST_LEDGER_WENT_BACK");
   });
 
-  test("is also measured by the host's own receipts", () => {
-    const moved = [line({ hostKeyId: other, movedFrom: { licenseId, hostKeyId: host, ledger: head(40, 90) } })];
-    expect(verify(head(39, 90), moved)).toBe("HOST_LEDGER_WENT_BACK");
-    expect(verify(head(41, 90), moved)).toBe("none");
-  });
+  test(
+    "is also measured by the host's own receipts",
+    attack("goes back behind a receipt", "a ledger shorter than the receipt's"),
+    () => {
+      const moved = [line({ hostKeyId: other, movedFrom: { licenseId, hostKeyId: host, ledger: head(40, 90) } })];
+      expect(verify(head(39, 90), moved)).toBe("HOST_LEDGER_WENT_BACK");
+      expect(verify(head(41, 90), moved)).toBe("none");
+    },
+  );
 });
 
-test("a host key has one trial", () => {
+test("a host key has one trial", attack("asks for a second trial", "the same host key"), () => {
   const lines = [line({}), line({ kind: "trial", hostKeyId: other })];
   expect(codeOfSync(() => verifyFirstTrial(lines, host))).toBe("none");
   expect(codeOfSync(() => verifyFirstTrial(lines, other))).toBe("TRIAL_USED");
 });
 
-test("a number goes on for the same host only, above every sequence, and not after a move", () => {
-  const lines = [line({ sequence: 3 })];
-  const verify = (sequence: number, hostKeyId = host, all = lines) =>
-    codeOfSync(() => verifyNumber(all, { licenseId, sequence }, hostKeyId));
-  expect(verify(4)).toBe("none");
-  expect(verify(3)).toBe("USAGE");
-  expect(verify(4, other)).toBe("HOST_KEY_MISMATCH");
-  const movedFrom = { licenseId, hostKeyId: host, ledger: head(1, 1) };
-  expect(verify(4, host, [...lines, line({ licenseId: randomUUID(), movedFrom })])).toBe("ALREADY_MOVED");
-});
+test(
+  "a number goes on for the same host only, above every sequence, and not after a move",
+  attack("takes over another host's license", "its number, an old number, a moved one"),
+  () => {
+    const lines = [line({ sequence: 3 })];
+    const verify = (sequence: number, hostKeyId = host, all = lines) =>
+      codeOfSync(() => verifyNumber(all, { licenseId, sequence }, hostKeyId));
+    expect(verify(4)).toBe("none");
+    expect(verify(3)).toBe("USAGE");
+    expect(verify(4, other)).toBe("HOST_KEY_MISMATCH");
+    const movedFrom = { licenseId, hostKeyId: host, ledger: head(1, 1) };
+    expect(verify(4, host, [...lines, line({ licenseId: randomUUID(), movedFrom })])).toBe("ALREADY_MOVED");
+  },
+);
 
 test("what is left is the old limit less what was used, never below nothing", () => {
   const limits: Limits = {

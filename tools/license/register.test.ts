@@ -3,6 +3,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
 import { appendRegister, type Issued, REGISTER_FILE, readRegister, withRegisterLock } from "./register.ts";
 import type { Signer } from "./signer.ts";
@@ -13,6 +14,8 @@ import {
   readVendorCertificates,
   rotateIssuer,
 } from "./vendor-directory.ts";
+
+const attack = attacksOn("the vendor's desk");
 
 const now = new Date("2026-11-21T12:00:00Z");
 
@@ -80,14 +83,14 @@ describe("a register is refused", () => {
     ["a changed word", ([a, b, c]: string[]) => [a!, b!.replace("full", "gift"), c!]],
     ["an empty line", ([a, ...rest]: string[]) => [a!, "", ...rest]],
     ["a signature in another spelling", ([a, b, c]: string[]) => [a!, b!.replace(/==$/, ""), c!]],
-  ])("for %s", async (_, spoil) => {
+  ])("for %s", attack.each("changes the register"), async (_, spoil) => {
     const { file, read } = await useRegister(3);
     const lines = readFileSync(file, "utf8").trimEnd().split("\n");
     writeFileSync(file, `${spoil(lines).join("\n")}\n`);
     expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
   });
 
-  test("for any changed bit", async () => {
+  test("for any changed bit", attack("flips bits of the register", "one in every seventh byte"), async () => {
     const { file, read } = await useRegister(2);
     const bytes = readFileSync(file);
     for (let at = 0; at < bytes.length; at += 7) {
@@ -98,38 +101,46 @@ describe("a register is refused", () => {
     }
   });
 
-  test("for a line that somebody else signed, also with a certificate put among the vendor's", async () => {
-    const { directory, read, append } = await useRegister(1);
-    const other = join(useDirectory(), "other");
-    await createVendorDirectory({ directory: other, name: "ACME", passphrase, issuerAlgorithm: "ed25519" });
-    const stranger = await openVendorDirectory(other, { passphrase });
-    await append(issued(), stranger.signer);
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
-    await rotateOnce(directory);
-    writeFileSync(join(directory, "issuers", "stranger.pem"), stranger.issuer.toString());
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
-  });
+  test(
+    "for a line that somebody else signed, also with a certificate put among the vendor's",
+    attack("signs a line of the register", "with a key of his own, and its certificate in issuers/"),
+    async () => {
+      const { directory, read, append } = await useRegister(1);
+      const other = join(useDirectory(), "other");
+      await createVendorDirectory({ directory: other, name: "ACME", passphrase, issuerAlgorithm: "ed25519" });
+      const stranger = await openVendorDirectory(other, { passphrase });
+      await append(issued(), stranger.signer);
+      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+      await rotateOnce(directory);
+      writeFileSync(join(directory, "issuers", "stranger.pem"), stranger.issuer.toString());
+      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+    },
+  );
 
-  test("for a line of another course of things, though its number fits", async () => {
-    const { file, read, append } = await useRegister(1);
-    const before = readFileSync(file);
-    await append();
-    const [, other] = readFileSync(file, "utf8").split("\n");
-    writeFileSync(file, before);
-    await append();
-    await append();
-    const [first, , third] = readFileSync(file, "utf8").split("\n");
-    writeFileSync(file, `${first}\n${other}\n${third}\n`);
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
-  });
+  test(
+    "for a line of another course of things, though its number fits",
+    attack("replays a line of the register", "of another course of things"),
+    async () => {
+      const { file, read, append } = await useRegister(1);
+      const before = readFileSync(file);
+      await append();
+      const [, other] = readFileSync(file, "utf8").split("\n");
+      writeFileSync(file, before);
+      await append();
+      await append();
+      const [first, , third] = readFileSync(file, "utf8").split("\n");
+      writeFileSync(file, `${first}\n${other}\n${third}\n`);
+      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+    },
+  );
 
-  test("for the beginning of a line", async () => {
+  test("for the beginning of a line", attack("appends to the register", "half a line"), async () => {
     const { file, read } = await useRegister(1);
     appendFileSync(file, '{"event":"issued"');
     expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
   });
 
-  test("for what is no line at all", async () => {
+  test("for what is no line at all", attack("appends noise to the register", "bytes that are no text"), async () => {
     const { file, read } = await useRegister(1);
     appendFileSync(file, "\0\u00ff\n");
     expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
