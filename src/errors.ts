@@ -380,6 +380,17 @@ export const errorCatalogue = {
     meaning: "The service is starting, restarting or stopped.",
     next: "Try again shortly; if it stays so, the server's log says why.",
   },
+  SERVICE_UNLOADED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service is licensed, but an operator has unloaded it.",
+    next: "An operator can load it again with RepositoryModelLoad; a restart of the server does so too.",
+  },
+  NOT_IN_LICENSE: {
+    ...refused,
+    meaning: "Somebody other than the vendor wanted to say what a service is made of.",
+    next: "Only what the license names is loaded, as it is; ask your vendor for another license.",
+  },
   REQUEST_MALFORMED: {
     status: "INVALID_ARGUMENT",
     exit: 1,

@@ -10,6 +10,8 @@ export const auditEvents = [
   "server.started",
   "server.stopped",
   "service.ended",
+  "service.loaded",
+  "service.unloaded",
   "service.refused",
   // The license
   "license.installed",

@@ -149,6 +149,11 @@ export class HostProcess {
     return this.#child.pid;
   }
 
+  /** Private memory, bytes: without shared slots and sealed files. 0 if the process is gone. */
+  get memoryBytes(): number {
+    return anonymousMemoryBytes(this.#child.pid);
+  }
+
   /** True once nothing new may be given to it. */
   get isEnding(): boolean {
     return this.#reason !== undefined || this.#stopping || this.#child.hasEnded;
@@ -222,7 +227,7 @@ export class HostProcess {
       );
       return;
     }
-    const bytes = anonymousMemoryBytes(this.#child.pid);
+    const bytes = this.memoryBytes;
     if (bytes > this.#options.memoryLimitBytes) {
       const found = Math.round(bytes / 2 ** 20);
       const limit = Math.round(this.#options.memoryLimitBytes / 2 ** 20);
@@ -254,7 +259,6 @@ function textOf(words: unknown): string {
   return typeof words === "string" ? words.slice(0, 2000) : "no reason given";
 }
 
-/** Private memory of a process in bytes: without shared slots and sealed files. 0 if it is gone. */
 function anonymousMemoryBytes(pid: number | undefined): number {
   if (pid === undefined) return 0;
   try {

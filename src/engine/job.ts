@@ -27,6 +27,10 @@ export interface JobResult {
   readonly outputs: readonly Tensor[];
   /** Time in the queue, ms. */
   readonly queueMs: number;
+  /** Time it took to lay the inputs out, ms. */
+  readonly inputMs: number;
   /** Time in the plugin's run(), ms. */
   readonly runMs: number;
+  /** Time it took to check the outputs and take them over, ms. */
+  readonly outputMs: number;
 }

@@ -28,7 +28,8 @@ export class ServiceRunner {
   readonly #slots: Slots;
   readonly #freeSlots: number[];
   readonly #running = new Set<Entry>();
-  #onIdle: (() => void) | undefined;
+  #idle: PromiseWithResolvers<void> | undefined;
+  #unloading: Promise<void> | undefined;
 
   constructor(options: ServiceRunnerOptions) {
     this.name = options.name;
@@ -41,8 +42,8 @@ export class ServiceRunner {
       slots: this.#slots,
       onReady: () => this.#pump(),
       onGone: () => {
-        this.#rejectWaiting(this.#supervisor.refusal ?? this.#stoppingError());
-        this.#onIdle?.();
+        this.#rejectWaiting(this.#supervisor.refusal ?? this.#goneError());
+        this.#idle?.resolve();
       },
     });
   }
@@ -62,6 +63,11 @@ export class ServiceRunner {
 
   get running(): number {
     return this.#running.size;
+  }
+
+  /** Private memory of the service's process, bytes; 0 where there is none. */
+  get memoryBytes(): number {
+    return this.#supervisor.memoryBytes;
   }
 
   /** The pid of the service's process, for tests and status. */
@@ -112,7 +118,7 @@ export class ServiceRunner {
       return refuse("DEADLINE_EXCEEDED", ": the call's deadline had passed when it arrived");
     }
     if (this.#supervisor.refusal) return this.#supervisor.refusal;
-    if (this.state === "stopped") return this.#stoppingError();
+    if (this.state === "stopped" || this.state === "unloaded") return this.#goneError();
     const isReady = this.state === "ready";
     if (isReady && this.#running.size < this.#mostRunning && this.#queue.length === 0) return undefined;
     if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
@@ -133,15 +139,46 @@ export class ServiceRunner {
   /** Takes no more jobs, lets those it has end within `drainMs` (Infinity for all), then ends the process. */
   async stop(drainMs: number): Promise<void> {
     if (this.state === "stopped") return;
-    // Nothing that waits for a process that may never come is waited for.
-    if (this.state !== "ready") this.#rejectWaiting(this.#stoppingError());
+    const wasReady = this.state === "ready";
     this.#supervisor.stop();
+    await this.#drain(wasReady, drainMs);
+  }
+
+  /**
+   * Ends the process as `stop` does, but the service can be loaded again. Resolves when the process is gone; another
+   * call meanwhile waits for the same.
+   */
+  unload(drainMs: number): Promise<void> {
+    if (this.state === "stopped" || this.state === "refused" || this.state === "unloaded") {
+      return this.#unloading ?? Promise.resolve();
+    }
+    const wasReady = this.state === "ready";
+    this.#supervisor.unload();
+    this.#unloading = this.#drain(wasReady, drainMs).finally(() => {
+      this.#unloading = undefined;
+    });
+    return this.#unloading;
+  }
+
+  /** Starts the process again after `unload`. Resolves with null when the service is ready, else with why not. */
+  async load(): Promise<SignetError | null> {
+    await this.#unloading;
+    if (this.state === "unloaded") return await this.start();
+    if (this.state === "ready") return null;
+    const cause = { cause: this.#supervisor.lastError };
+    return this.#supervisor.refusal ?? new SignetError("SERVICE_NOT_READY", `${this.name} is ${this.state}`, cause);
+  }
+
+  /** Lets the jobs there are end within `drainMs`, then ends the process. */
+  async #drain(wasReady: boolean, drainMs: number): Promise<void> {
+    // Nothing that waits for a process that may never come is waited for.
+    if (!wasReady) this.#rejectWaiting(this.#goneError());
     if (this.#running.size + this.#queue.length > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#onIdle = resolve;
-      const timer = setTimeout(resolve, Math.min(drainMs, MAX_TIMER_MS));
-      await promise;
+      this.#idle ??= Promise.withResolvers<void>();
+      const timer = setTimeout(this.#idle.resolve, Math.min(drainMs, MAX_TIMER_MS));
+      await this.#idle.promise;
       clearTimeout(timer);
+      this.#idle = undefined;
     }
     this.#rejectWaiting(this.#cutShortError());
     await this.#supervisor.end(this.#running.size > 0 ? this.#cutShortError() : undefined);
@@ -157,7 +194,7 @@ export class ServiceRunner {
     this.#supervisor.stop();
     this.#rejectWaiting(this.#cutShortError());
     void this.#supervisor.end(this.#cutShortError());
-    this.#onIdle?.();
+    this.#idle?.resolve();
   }
 
   #pump(): void {
@@ -175,6 +212,7 @@ export class ServiceRunner {
     const slot = this.#freeSlots.pop()!;
     let inputs: { places: InputPlace[]; end: number };
     let end: () => void;
+    const turnMs = performance.now();
     try {
       inputs = this.#writeInputs(slot, entry.job);
       // Last, so that nothing is charged for a job that could not have run.
@@ -193,9 +231,16 @@ export class ServiceRunner {
     host
       .run(slot, inputs.places, inputs.end)
       .then((reply) => {
+        const repliedMs = performance.now();
         const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#slots.data(slot));
         this.#supervisor.recordSuccess();
-        entry.resolve({ outputs, queueMs: startedMs - entry.enqueuedMs, runMs: reply.ok ? reply.runUs / 1000 : 0 });
+        entry.resolve({
+          outputs,
+          queueMs: turnMs - entry.enqueuedMs,
+          inputMs: startedMs - turnMs,
+          runMs: reply.ok ? reply.runUs / 1000 : 0,
+          outputMs: performance.now() - repliedMs,
+        });
       })
       .catch((error) => {
         const failure = SignetError.from(error);
@@ -226,7 +271,7 @@ export class ServiceRunner {
     this.#killIfOnlyOverdue();
     if (this.#supervisor.refusal && this.#running.size === 0) void this.#supervisor.end();
     this.#pump();
-    if (this.#running.size + this.#queue.length === 0) this.#onIdle?.();
+    if (this.#running.size + this.#queue.length === 0) this.#idle?.resolve();
   }
 
   #writeInputs(slot: number, job: Job): { places: InputPlace[]; end: number } {
@@ -277,11 +322,17 @@ export class ServiceRunner {
     }
   }
 
-  #stoppingError(): SignetError {
-    return new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
+  #goneError(): SignetError {
+    if (this.state !== "unloaded") return new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
+    // The first words are Triton's, which some clients look for.
+    const words = `Request for unknown model: '${this.name}' has no available versions, it was unloaded`;
+    return new SignetError("SERVICE_UNLOADED", words);
   }
 
   #cutShortError(): SignetError {
+    if (this.state === "unloaded") {
+      return new SignetError("SERVICE_UNLOADED", `${this.name} was unloaded before the job ended`);
+    }
     return new SignetError("SHUTTING_DOWN", `${this.name} was stopped before the job ended`);
   }
 }

@@ -10,10 +10,11 @@ import { type HostFacts, HostProcess } from "./host-process.ts";
  *        ▲  │        │
  *        │  ▼        ▼ crash, kill
  *        backing-off                         from any: refused, when a licensed file changed on disk
+ *                                            from these three: unloaded, by unload(); then starting again, by start()
  *
  * While starting or backing off, calls wait in the queue up to their deadlines.
  */
-export type ServiceState = "starting" | "ready" | "backing-off" | "refused" | "stopped";
+export type ServiceState = "starting" | "ready" | "backing-off" | "unloaded" | "refused" | "stopped";
 
 export type ServiceEvent =
   | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused"> }
@@ -84,9 +85,15 @@ export class Supervisor {
     return this.#host?.pid;
   }
 
-  /** The process, if it takes jobs; also while stopped, so that what waits can still run. */
+  /** Private memory of the process, bytes; 0 where there is none. */
+  get memoryBytes(): number {
+    return this.#host?.memoryBytes ?? 0;
+  }
+
+  /** The process, if it takes jobs; also while stopped or unloaded, so that what waits can still run. */
   get host(): HostProcess | undefined {
-    const mayRun = this.#state === "ready" || (this.#state === "stopped" && this.#facts !== undefined);
+    const isLeaving = this.#state === "stopped" || this.#state === "unloaded";
+    const mayRun = this.#state === "ready" || (isLeaving && this.#facts !== undefined);
     return mayRun && this.#host && !this.#host.isEnding ? this.#host : undefined;
   }
 
@@ -147,6 +154,13 @@ export class Supervisor {
     clearTimeout(this.#restartTimer);
   }
 
+  /** Starts no process again until `start` is called. The present one goes on until `end`. */
+  unload(): void {
+    this.#setState("unloaded");
+    clearTimeout(this.#restartTimer);
+    this.#endsInARow = 0;
+  }
+
   /** Ends the process: in order, or at once where a reason is given for the jobs in it. */
   async end(reason?: SignetError): Promise<void> {
     const host = this.#host;
@@ -158,7 +172,7 @@ export class Supervisor {
 
   #hostEnded(error: SignetError | null): void {
     this.#host = undefined;
-    if (this.#state === "stopped" || this.#refusal || error === null) {
+    if (this.#state === "stopped" || this.#state === "unloaded" || this.#refusal || error === null) {
       this.#options.onGone();
       return;
     }

@@ -1,6 +1,6 @@
 import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
-import type { CallQuotas, Inference, Service } from "../service/index.ts";
+import type { CallQuotas, Inference, Repository, Service } from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
 import { infer } from "./infer.ts";
@@ -12,10 +12,13 @@ import type {
   StreamInferResponseMessage,
 } from "./messages.ts";
 import { modelConfig, platformOf, tensorMetadata } from "./model-config.ts";
+import { modelStatistics } from "./model-statistics.ts";
+import { repositoryHandlers } from "./repository.ts";
 import { decodeInferRequest } from "./tensors.ts";
 
 export interface InferenceEdge {
   readonly inference: Inference;
+  readonly repository: Repository;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
   readonly version: string;
@@ -25,7 +28,7 @@ export interface InferenceEdge {
 
 /** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */
 export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
-  const { inference, audit, version, isReady } = edge;
+  const { inference, repository, audit, version, isReady } = edge;
   const answer = answering(audit);
   /** Finds a service for a caller who may see it. */
   const find = (call: ServerUnaryCall<NamedModelMessage, unknown>): Service => {
@@ -39,7 +42,7 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
     ServerMetadata: answer(async (call) => {
       identityOf(call).require("metadata");
-      return { name: "signet", version, extensions: ["model_configuration", "binary_tensor_data", "parameters"] };
+      return { name: "signet", version, extensions: [...extensions] };
     }),
     ModelMetadata: answer(async (call) => {
       const { conf, runner } = find(call);
@@ -70,8 +73,26 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
       return response;
     }),
     ModelStreamInfer: streamHandler(edge),
+    ModelStatistics: answer(async (call) => {
+      identityOf(call).require("metadata");
+      const { name, version: wanted } = call.request;
+      const services = name === "" ? inference.services : [inference.find(name, wanted)];
+      return { model_stats: services.map((service) => modelStatistics(service, inference.statisticsOf(service))) };
+    }),
+    ...repositoryHandlers(repository, answer),
   };
 }
+
+/** Names of the protocol for what is offered beyond its core; clients choose their calls by them. */
+const extensions = [
+  "model_repository",
+  "model_repository(unload_dependents)",
+  "schedule_policy",
+  "model_configuration",
+  "binary_tensor_data",
+  "parameters",
+  "statistics",
+];
 
 /** The calls that nobody needs a token for. */
 export const openInferenceCalls: readonly (keyof InferenceHandlers)[] = ["ServerLive", "ServerReady"];

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import type { handleBidiStreamingCall, handleUnaryCall, MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { SignetError } from "../errors.ts";
+import type { ExtensionCalls } from "./extension-messages.ts";
 import { verifyInferRequestBytes } from "./infer-request-limits.ts";
 
 /**
@@ -119,7 +120,7 @@ export interface ModelConfigMessage {
 }
 
 /** Every unary call of the service with its request and response. */
-interface InferenceCalls {
+interface InferenceCalls extends ExtensionCalls {
   ServerLive: [Empty, { live: boolean }];
   ServerReady: [Empty, { ready: boolean }];
   ModelReady: [NamedModelMessage, { ready: boolean }];

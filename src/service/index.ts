@@ -24,8 +24,10 @@ export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./lic
 export { LicenseUpkeep } from "./license-upkeep.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
+export { type ModelState, Repository, type RepositoryEntry } from "./repository.ts";
 export { installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
+export type { Duration, ServiceStatistics } from "./service-statistics.ts";
 export { remainingOf, serviceRefusal } from "./service-terms.ts";
 export { readServingState } from "./serving-state.ts";

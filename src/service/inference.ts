@@ -6,6 +6,7 @@ import type { Log, RunLog } from "../telemetry/index.ts";
 import { type Tensor, validateInputs, validateOutputs } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
 import { FilesTouchedError, type SecondAuthorization } from "./second-authorization.ts";
+import { ServiceStatistics } from "./service-statistics.ts";
 
 /** A licensed service with everything that is needed to run a call. */
 export interface Service {
@@ -50,6 +51,7 @@ export class Inference {
   #services: ReadonlyMap<string, Service>;
   readonly #runLog: RunLog;
   readonly #log: Log;
+  readonly #statistics = new Map<string, ServiceStatistics>();
   /** Refusals that the log has already: `SERVICE CODE`. A client that goes on asking must not fill the disk. */
   readonly #reported = new Set<string>();
 
@@ -63,9 +65,25 @@ export class Inference {
     return [...this.#services.values()];
   }
 
+  /** Whether every service takes calls, but for those that somebody unloaded. */
+  get isReady(): boolean {
+    return this.services.every(({ runner }) => runner.state === "ready" || runner.state === "unloaded");
+  }
+
   /** From the next call on these are the services. Calls that are under way end where they began. */
   replaceServices(services: readonly Service[]): void {
     this.#services = mapByName(services);
+    for (const name of this.#statistics.keys()) if (!this.#services.has(name)) this.#statistics.delete(name);
+  }
+
+  /** What the service has done since the server started, or since its version was first licensed. */
+  statisticsOf({ conf: { name, version } }: Service): ServiceStatistics {
+    let statistics = this.#statistics.get(name);
+    if (statistics?.version !== version) {
+      statistics = new ServiceStatistics(version);
+      this.#statistics.set(name, statistics);
+    }
+    return statistics;
   }
 
   /** The service of that name and version; an empty version means the licensed one. @throws SERVICE_NOT_FOUND */
@@ -88,6 +106,8 @@ export class Inference {
     identity.require("infer", call.service);
     const service = this.find(call.service, call.version);
     const jobId = randomUUID();
+    const statistics = this.statisticsOf(service);
+    statistics.begin();
     const arrivedMs = performance.now();
     let queueMs = 0;
     let durationMs = 0;
@@ -114,12 +134,14 @@ export class Inference {
         },
       });
       ({ queueMs, runMs: durationMs } = result);
+      statistics.succeed(performance.now() - arrivedMs, result);
       const { time } = this.#present(service).authorization;
       return { version: service.conf.version, outputs: result.outputs, nearEnd: isNearEnd(time) ? time : null };
     } catch (thrown) {
       const error = SignetError.from(thrown);
       outcome = error.code;
       durationMs = performance.now() - arrivedMs - queueMs;
+      statistics.fail(performance.now() - arrivedMs);
       if (error.code === "LIBRARY_CHANGED") this.#refuse(service, error);
       else if (error.exitCode === 3) this.#reportRefusal(service, error);
       if (error.code === "INTERNAL")

@@ -216,6 +216,11 @@ export class LicenseRenewal {
         }
         const runner = this.#parts.createRunner(service);
         this.#starting.add(runner);
+        if (present?.runner.state === "unloaded") {
+          // What an operator unloaded stays so; the new process comes when it is loaded again.
+          await runner.unload(0);
+          return { service, runner, isStarted: false };
+        }
         const failure = await runner.start();
         // A service that works is not given up for one that does not; one that did not work can only gain.
         if (failure !== null && present?.runner.state === "ready") throw failure;

@@ -68,7 +68,10 @@ describe("what the server says of itself", () => {
     expect(metadata).toEqual({
       name: "signet",
       version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
-      extensions: ["model_configuration", "binary_tensor_data", "parameters"],
+      extensions: [
+        ...["model_repository", "model_repository(unload_dependents)", "schedule_policy", "model_configuration"],
+        ...["binary_tensor_data", "parameters", "statistics"],
+      ],
     });
   });
 
@@ -122,7 +125,6 @@ describe("what the server says of itself", () => {
   });
 
   test.each([
-    ["ModelStatistics", "RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"],
     ["SystemSharedMemoryStatus", "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister", "TraceSetting"],
     ["CudaSharedMemoryStatus", "CudaSharedMemoryRegister", "CudaSharedMemoryUnregister", "LogSettings", "Nonsense"],
   ])("is UNIMPLEMENTED of what it does not offer: %s, %s, %s, %s", async (...methods) => {

@@ -1,0 +1,96 @@
+import type { AuditLog } from "../audit/index.ts";
+import { SignetError } from "../errors.ts";
+import type { Identity } from "./access.ts";
+import type { Inference, Service } from "./inference.ts";
+
+/** Triton's words for where a service stands. */
+export type ModelState = "READY" | "LOADING" | "UNLOADING" | "UNAVAILABLE";
+
+export interface RepositoryEntry {
+  readonly name: string;
+  readonly version: string;
+  readonly state: ModelState;
+  /** Why it is not READY; empty where it is. */
+  readonly reason: string;
+}
+
+export interface RepositoryParts {
+  readonly inference: Inference;
+  readonly audit: AuditLog;
+  /** How long running jobs may take to end when a service is unloaded, ms. */
+  readonly drainMs: number;
+}
+
+/**
+ * The licensed services as a repository: nothing comes into it but by a license, and what is in it can be unloaded,
+ * which ends its process, and loaded again, which starts one from the same sealed files.
+ */
+export class Repository {
+  readonly #parts: RepositoryParts;
+
+  constructor(parts: RepositoryParts) {
+    this.#parts = parts;
+  }
+
+  /** Every licensed service, in the license's order. @throws PERMISSION_DENIED */
+  index(identity: Identity): RepositoryEntry[] {
+    identity.require("metadata");
+    return this.#parts.inference.services.map(entryOf);
+  }
+
+  /**
+   * Resolves when the service takes calls; at once if it does already.
+   * @throws PERMISSION_DENIED, SERVICE_NOT_FOUND, SERVICE_NOT_READY, and why its process did not start
+   */
+  async load(identity: Identity, name: string): Promise<void> {
+    const { runner } = this.#find(identity, name);
+    const wasUnloaded = runner.state === "unloaded";
+    const failure = await runner.load();
+    if (wasUnloaded) this.#record("service.loaded", identity, name, failure);
+    if (failure) throw failure;
+  }
+
+  /** Lets the service's jobs end, and then its process; resolves when that is gone. @throws PERMISSION_DENIED, SERVICE_NOT_FOUND */
+  async unload(identity: Identity, name: string): Promise<void> {
+    const { runner } = this.#find(identity, name);
+    if (runner.state === "refused" || runner.state === "stopped") {
+      throw new SignetError("SERVICE_NOT_READY", `${name} is ${runner.state} and stays so`);
+    }
+    if (runner.state !== "unloaded") this.#record("service.unloaded", identity, name, null);
+    await runner.unload(this.#parts.drainMs);
+  }
+
+  #find(identity: Identity, name: string): Service {
+    identity.require("operate", name);
+    return this.#parts.inference.find(name, "");
+  }
+
+  #record(
+    event: "service.loaded" | "service.unloaded",
+    { name: identity }: Identity,
+    service: string,
+    failure: SignetError | null,
+  ) {
+    this.#parts.audit.record({ event, code: failure?.code, detail: { service, identity } });
+  }
+}
+
+function entryOf({ conf: { name, version }, runner }: Service): RepositoryEntry {
+  const at = (state: ModelState, reason: string): RepositoryEntry => ({ name, version, state, reason });
+  switch (runner.state) {
+    case "ready":
+      return at("READY", "");
+    case "starting":
+      return at("LOADING", "its process is starting");
+    case "backing-off":
+      return at("UNAVAILABLE", "its process ended and will be started again");
+    case "unloaded":
+      return runner.running + runner.queued > 0
+        ? at("UNLOADING", "its jobs are ending")
+        : at("UNAVAILABLE", "unloaded");
+    case "refused":
+      return at("UNAVAILABLE", "refused: a licensed file changed, or the license was withdrawn");
+    case "stopped":
+      return at("UNAVAILABLE", "the server is stopping");
+  }
+}
