@@ -248,7 +248,8 @@ function prepareSandbox(log: Log, { defaults, services }: ServerConfig): void {
   const asked = new Set([defaults, ...Object.values(services)].map(({ sandbox }) => sandbox));
   if (!asked.has("seccomp") && !asked.has("bwrap")) return;
   const { landlock } = verifySandbox(asked.has("bwrap") ? "bwrap" : "seccomp");
-  if (landlock > 0) log.info({ landlock }, "plugins run in a sandbox");
+  // With bubblewrap, files are kept apart without Landlock too.
+  if (landlock > 0 || !asked.has("seccomp")) log.info({ landlock, sandboxes: [...asked] }, "plugins run in a sandbox");
   else log.warn("plugins run in a sandbox, but this kernel has no Landlock: they can read what this user can read");
 }
 
