@@ -1,25 +1,35 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { errorCatalogue } from "../../src/errors.ts";
-import { knownAttacks } from "../../tools/dev/known-attacks.ts";
+import { families } from "../helpers/attack-record.ts";
+import { readSection } from "./document-claims.ts";
 
 const root = join(import.meta.dirname, "..", "..");
-const codes = [
-  ...Object.entries(errorCatalogue).flatMap(([code, { status }]) => [code, status]),
-  ...["EPERM", "EACCES"], // the kernel's
-];
+const read = (file: string) => readFileSync(join(root, file), "utf8");
 
-/** `LICENSE_*` stands for a code of that family. */
-function isFound(code: string, text: string): boolean {
-  const word = code.replace("*", "");
-  return codes.some((known) => (word === code ? known === word : known.startsWith(word))) && text.includes(word);
+/** The families whose attacks a test file performs, as `attack.ts` finds them. */
+function familiesIn(file: string): string[] {
+  return [...read(file).matchAll(/\battacksOn\("([^"]+)"\)/g)].map((match) => match[1]!);
 }
 
-test("every code in the list of attacks exists, and is in the file of the test that asserts it", () => {
-  const wrong = knownAttacks.filter(({ file, code }) => {
-    const text = readFileSync(join(root, file), "utf8");
-    return code !== undefined && !code.split(", ").every((each) => isFound(each, text));
+test("every promise of SECURITY.md names test files, and each of them performs attacks", () => {
+  const rows = [...readSection(read("SECURITY.md"), "## What is promised").matchAll(/^\| (?!Against|-)(.*) \|$/gm)];
+  const promises = rows.map((row) => row[1]!.split(" | "));
+  expect(promises.length).toBeGreaterThan(20);
+  const untested = promises.flatMap(([against = "", , testedIn = ""]) => {
+    const files = [...testedIn.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
+    const idle = files.filter((file) => familiesIn(file).length === 0);
+    return files.length === 0 || idle.length > 0 ? [`${against}: ${idle.join(", ") || "no file"}`] : [];
   });
-  expect(wrong).toEqual([]);
+  expect(untested).toEqual([]);
+});
+
+test("every family of attacks has some, and they are declared so that `npm run attack` finds them", () => {
+  const files = globSync("{src,tools,clients,test}/**/*.test.ts", { cwd: root });
+  const declared = new Set(files.flatMap(familiesIn));
+  expect(families.filter((family) => !declared.has(family))).toEqual([]);
+  const hidden = files.filter(
+    (file) => /import \{[^}]*\battacksOn\b/.test(read(file)) && familiesIn(file).length === 0,
+  );
+  expect(hidden).toEqual([]);
 });

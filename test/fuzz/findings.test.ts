@@ -7,9 +7,12 @@ import { parseTrustRoot } from "../../src/license/trust-root.ts";
 import { createVendor, signLicense } from "../../src/license/vendor.fixture.ts";
 import { codeOf, useLibraryWithSymbols } from "../../src/plugin/elf.fixture.ts";
 import { exportedSymbols } from "../../src/plugin/elf-symbols.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { der, formatDer } from "./der.ts";
 import type { Field } from "./mutate-tree.ts";
 import { signedCertificate, toBeSigned } from "./targets/certificates.ts";
+
+const attack = attacksOn("the readers of untrusted bytes");
 
 /** What the fuzzer found, each in its smallest form. */
 
@@ -53,16 +56,24 @@ const changes: [string, number, (field: Field) => void][] = [
 ];
 
 describe("a certificate", () => {
-  test.each(changes)("%s makes a license malformed, whoever signed it", (_, part, change) => {
-    const [license] = signLicense({}, vendor.issuer).toString().split("-----BEGIN CERTIFICATE");
-    const file = license! + formatPem("CERTIFICATE", changedCertificate(part, change));
-    expect(codeOf(() => verifySignedLicense(Buffer.from(file), [vendor.trustRoot]))).toBe("LICENSE_MALFORMED");
-  });
+  test.each(changes)(
+    "%s makes a license malformed, whoever signed it",
+    attack.each("brings a certificate that makes the reader stumble"),
+    (_, part, change) => {
+      const [license] = signLicense({}, vendor.issuer).toString().split("-----BEGIN CERTIFICATE");
+      const file = license! + formatPem("CERTIFICATE", changedCertificate(part, change));
+      expect(codeOf(() => verifySignedLicense(Buffer.from(file), [vendor.trustRoot]))).toBe("LICENSE_MALFORMED");
+    },
+  );
 
-  test.each(changes)("%s is no root", (_, part, change) => {
-    const pem = formatPem("CERTIFICATE", changedCertificate(part, change, vendor.root));
-    expect(codeOf(() => parseTrustRoot(Buffer.from(pem)))).toBe("TRUST_ROOT_INVALID");
-  });
+  test.each(changes)(
+    "%s is no root",
+    attack.each("has a root pinned that makes the reader stumble"),
+    (_, part, change) => {
+      const pem = formatPem("CERTIFICATE", changedCertificate(part, change, vendor.root));
+      expect(codeOf(() => parseTrustRoot(Buffer.from(pem)))).toBe("TRUST_ROOT_INVALID");
+    },
+  );
 });
 
 test("outputs are copied out of a slot that is a Buffer, too", () => {
@@ -89,7 +100,11 @@ test("a mapping as a key of a configuration writes nothing to the terminal", asy
   expect(warnings).toEqual([]);
 });
 
-test("chains of a symbol table that share symbols are refused before they become millions of names", () => {
-  expect(exportedSymbols(useLibraryWithSymbols([1, 2], [1, 1]))).toHaveLength(2);
-  expect(codeOf(() => exportedSymbols(useLibraryWithSymbols([1, 1], [0, 1])))).toBe("PLUGIN_INCOMPATIBLE");
-});
+test(
+  "chains of a symbol table that share symbols are refused before they become millions of names",
+  attack("has few symbols become millions", "chains that share symbols"),
+  () => {
+    expect(exportedSymbols(useLibraryWithSymbols([1, 2], [1, 1]))).toHaveLength(2);
+    expect(codeOf(() => exportedSymbols(useLibraryWithSymbols([1, 1], [0, 1])))).toBe("PLUGIN_INCOMPATIBLE");
+  },
+);

@@ -3,6 +3,7 @@ import { stripTypeScriptTypes } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { addBlock, HITS_NAME } from "./coverage.ts";
 import { Fuzzer } from "./fuzzer.ts";
 import { instrument } from "./instrument.ts";
@@ -11,18 +12,26 @@ import { readSeeds } from "./seeds.ts";
 import type { Target } from "./target.ts";
 import { targets } from "./targets.ts";
 
+const attack = attacksOn("the readers of untrusted bytes");
+
 const SEED = 1;
 const STEPS = 150;
 
-test.each(Object.keys(targets))("%s refuses by its codes what the fuzzer kept, and what is like it", async (name) => {
-  const target = await targets[name]!();
-  onTestFinished(() => target.close?.());
-  const fuzzer = new Fuzzer(target, { seed: SEED, words: ["v", "kind", "services", "__proto__"] });
-  for (const input of [...target.starts, ...readSeeds(name)]) await fuzzer.try(input);
-  expect(fuzzer.progress.accepted).toBeGreaterThan(0);
-  for (let step = 0; step < STEPS; step++) await fuzzer.step();
-  expect(fuzzer.findings.map(({ words, input }) => ({ words, input: input.toString("latin1") }))).toEqual([]);
-});
+test.each(Object.keys(targets))(
+  "%s refuses by its codes what the fuzzer kept, and what is like it",
+  attack.each("sends what a fuzzer makes"),
+  async (name) => {
+    const target = await targets[name]!();
+    onTestFinished(() => target.close?.());
+    const fuzzer = new Fuzzer(target, { seed: SEED, words: ["v", "kind", "services", "__proto__"] });
+    for (const input of [...target.starts, ...readSeeds(name)]) await fuzzer.try(input);
+    expect(fuzzer.progress.accepted).toBeGreaterThan(0);
+    for (let step = 0; step < STEPS; step++) await fuzzer.step();
+    expect(fuzzer.findings.map(({ words, input }) => ({ words, input: input.toString("latin1") }))).toEqual([]);
+    const { executions, accepted } = fuzzer.progress;
+    observed(`${executions} inputs: ${accepted} taken, the others refused by a known code`);
+  },
+);
 
 /** Fails for inputs that begin with a word, which only coverage can lead to, a letter at a time. */
 function targetWithSecret(secret: string, hit: (depth: number) => void): Target {

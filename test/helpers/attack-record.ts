@@ -10,6 +10,7 @@ export const families = [
   "the installation of a bundle",
   "the start of the server",
   "the server's memory by the same user",
+  "the readers of untrusted bytes",
   "calls",
   "connections and certificates",
   "the server's time and memory",

@@ -1,4 +1,4 @@
-import { chai, type TestContext, type TestOptions, TestRunner, test } from "vitest";
+import { chai, type TestOptions, TestRunner } from "vitest";
 import { errorCatalogue } from "../../src/errors.ts";
 import type { AttackRecord, Family } from "./attack-record.ts";
 
@@ -85,17 +85,4 @@ for (const method of ["toBe", "toEqual", "toMatchObject", "toThrow", "toContain"
       if (chai.util.flag(this, "negate") !== true && !isSearch) witness(actual);
     };
   });
-}
-
-export function attack(
-  name: string,
-  tried: string,
-  perform: (context: TestContext) => AttackEnd | Promise<AttackEnd>,
-  family: Family = "the rest of the machine by a plugin",
-): void {
-  test(name, attacksOn(family)(tried), async (context) => observed((await perform(context)).outcome));
-}
-interface AttackEnd {
-  readonly outcome: string;
-  readonly code?: string | undefined;
 }

@@ -3,10 +3,12 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { attack } from "../helpers/attack.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { useDirectory } from "../helpers/crooked.ts";
 import { type Called, type CallName, type Intruder, startIntruder } from "../helpers/intruder.ts";
 import { sandboxes, skipWithout } from "../helpers/sandboxes.ts";
+
+const attack = attacksOn("the rest of the machine by a plugin");
 
 /** A plugin with bad intentions, in a real service host. Each attack succeeds without a sandbox, as the last test shows. */
 
@@ -117,30 +119,30 @@ function useIntruder(sandbox: (typeof sandboxes)[number]): () => Intruder {
 describe.each(sandboxes)("attacks on the rest of the machine by a plugin, sandbox: %s", (sandbox) => {
   const intruder = useIntruder(sandbox);
   for (const { name, tried, call } of tries) {
-    attack(name, tried, async () => {
+    test(name, attack(`${tried}, ${sandbox}`), async () => {
       const { error } = await intruder().call(...call(process.pid));
       expect(error).toBe("EPERM");
-      return { outcome: "refused by the kernel", code: error };
+      observed("refused by the kernel");
     });
   }
 
-  attack("starts a process by a call whose flags no filter sees", "clone3()", async () => {
+  test("starts a process by a call whose flags no filter sees", attack(`clone3(), ${sandbox}`), async () => {
     const { error } = await intruder().call("clone3", 0, 0);
     expect(error).toBe("ENOSYS");
-    return { outcome: "the kernel says it has no such call", code: error };
+    observed("the kernel says it has no such call");
   });
 
-  attack("makes calls by the numbers of the x32 ABI", "socket() | 0x40000000", async ({ skip }) => {
+  test("makes calls by the numbers of the x32 ABI", attack(`socket() | 0x40000000, ${sandbox}`), async ({ skip }) => {
     if (process.arch !== "x64") skip("there is no x32 ABI here");
     const { error } = await intruder().callNumber(0x4000_0000 + 41, AF_INET, SOCK_STREAM, 0);
     expect(error).toBe("ENOSYS");
-    return { outcome: "the kernel says it has no such call", code: error };
+    observed("the kernel says it has no such call");
   });
 
-  attack("tries again from a thread of its own", "pthread_create(), socket()", async () => {
+  test("tries again from a thread of its own", attack(`pthread_create(), socket(), ${sandbox}`), async () => {
     const { error } = await intruder().callInThread("socket", AF_INET, SOCK_STREAM, 0);
     expect(error).toBe("EPERM");
-    return { outcome: "the filter holds in every thread", code: error };
+    observed("the filter holds in every thread");
   });
 });
 
@@ -150,7 +152,7 @@ describe.each(sandboxes)("attacks on files by a plugin, sandbox: %s", (sandbox) 
   const refused = ({ error }: Called, apart = "ENOENT") => {
     expect(error).toBe(sandbox === "bwrap" ? apart : "EACCES");
     const outcome = error === "EROFS" ? "it is read-only there" : "there is no such file";
-    return { outcome: sandbox === "bwrap" ? outcome : "refused by Landlock", code: error };
+    observed(sandbox === "bwrap" ? outcome : "refused by Landlock");
   };
   const secret = (directory: string) => {
     const path = join(directory, "host.key");
@@ -158,62 +160,71 @@ describe.each(sandboxes)("attacks on files by a plugin, sandbox: %s", (sandbox) 
     return path;
   };
 
-  attack("reads the host's key", "open(host.key)", async () => {
-    return refused(await intruder().call("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
+  test("reads the host's key", attack(`open(host.key), ${sandbox}`), async () => {
+    refused(await intruder().call("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
   });
 
-  attack("reads it by a path through its own directory", "open(HOME/../host.key)", async () => {
+  test("reads it by a path through its own directory", attack(`open(HOME/../host.key), ${sandbox}`), async () => {
     const around = `/proc/self/cwd/../../../..${secret(useDirectory())}`;
-    return refused(await intruder().call("openat", AT_FDCWD, around, O_RDONLY, 0));
+    refused(await intruder().call("openat", AT_FDCWD, around, O_RDONLY, 0));
   });
 
-  attack("reads it from a thread of its own", "pthread_create(), open(host.key)", async () => {
-    return refused(await intruder().callInThread("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
+  test("reads it from a thread of its own", attack(`pthread_create(), open(host.key), ${sandbox}`), async () => {
+    refused(await intruder().callInThread("openat", AT_FDCWD, secret(useDirectory()), O_RDONLY, 0));
   });
 
-  attack("reads the gateway's memory as a file", "open(/proc/PID/mem)", async () => {
-    return refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/mem`, O_RDONLY, 0));
+  test("reads the gateway's memory as a file", attack(`open(/proc/PID/mem), ${sandbox}`), async () => {
+    refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/mem`, O_RDONLY, 0));
   });
 
-  attack("opens the gateway's descriptors", "open(/proc/PID/fd/N)", async () => {
-    return refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/fd/0`, O_RDONLY, 0));
+  test("opens the gateway's descriptors", attack(`open(/proc/PID/fd/N), ${sandbox}`), async () => {
+    refused(await intruder().call("openat", AT_FDCWD, `/proc/${process.pid}/fd/0`, O_RDONLY, 0));
   });
 
-  attack("reads the serial numbers of the machine", "open(/sys/class/dmi/id/product_uuid)", async () => {
-    return refused(await intruder().call("openat", AT_FDCWD, "/sys/devices/virtual", O_RDONLY, 0));
-  });
+  test(
+    "reads the serial numbers of the machine",
+    attack(`open(/sys/class/dmi/id/product_uuid), ${sandbox}`),
+    async () => {
+      refused(await intruder().call("openat", AT_FDCWD, "/sys/devices/virtual", O_RDONLY, 0));
+    },
+  );
 
-  attack("writes where others look", "open(/tmp/x, O_CREAT)", async () => {
+  test("writes where others look", attack(`open(/tmp/x, O_CREAT), ${sandbox}`), async () => {
     const path = join(useDirectory(), "new");
-    return refused(await intruder().call("openat", AT_FDCWD, path, O_WRONLY_CREATE, 0o600));
+    refused(await intruder().call("openat", AT_FDCWD, path, O_WRONLY_CREATE, 0o600));
   });
 
-  attack("removes a file of the server", "unlink(ledger)", async () => {
+  test("removes a file of the server", attack(`unlink(ledger), ${sandbox}`), async () => {
     const directory = useDirectory();
     const called = await intruder().call("unlinkat", AT_FDCWD, secret(directory), 0);
     expect(readdirSync(directory)).toEqual(["host.key"]);
-    return refused(called);
+    refused(called);
   });
 
-  attack("changes the server's own program", "open(src/server.ts, O_WRONLY)", async () => {
+  test("changes the server's own program", attack(`open(src/server.ts, O_WRONLY), ${sandbox}`), async () => {
     const program = join(import.meta.dirname, "..", "..", "src", "server.ts");
-    return refused(await intruder().call("openat", AT_FDCWD, program, 1, 0), "EROFS");
+    refused(await intruder().call("openat", AT_FDCWD, program, 1, 0), "EROFS");
   });
 });
 
 describe.each(sandboxes)("a service host, sandbox: %s", (sandbox) => {
   const intruder = useIntruder(sandbox);
 
-  test("has no capability, no way to gain one, a filter, no core dump and a bound for its files", async () => {
-    const status = statusOf(intruder().pid);
-    expect(status).toMatchObject({ NoNewPrivs: "1", Seccomp: "2" });
-    // For root, reading files remains; Landlock decides which.
-    expect(BigInt(`0x${status.CapEff}`) & ~4n).toBe(0n);
-    expect(BigInt(`0x${status.CapBnd}`) & ~(process.getuid!() === 0 ? 4n : -1n)).toBe(0n);
-    const limits = readFileSync(`/proc/${intruder().pid}/limits`, "utf8");
-    expect(limits).toMatch(/^Max core file size +0 +0 /m);
-    expect(limits).toMatch(/^Max file size +1073741824 +1073741824 /m);
-  });
+  test(
+    "has no capability, no way to gain one, a filter, no core dump and a bound for its files",
+    attack("gains a privilege", `capabilities, setuid programs, ${sandbox}`),
+    async () => {
+      const status = statusOf(intruder().pid);
+      expect(status).toMatchObject({ NoNewPrivs: "1", Seccomp: "2" });
+      // For root, reading files remains; Landlock decides which.
+      expect(BigInt(`0x${status.CapEff}`) & ~4n).toBe(0n);
+      expect(BigInt(`0x${status.CapBnd}`) & ~(process.getuid!() === 0 ? 4n : -1n)).toBe(0n);
+      const limits = readFileSync(`/proc/${intruder().pid}/limits`, "utf8");
+      expect(limits).toMatch(/^Max core file size +0 +0 /m);
+      expect(limits).toMatch(/^Max file size +1073741824 +1073741824 /m);
+      observed("there is none, and no way to one");
+    },
+  );
 
   test("has the restrictions in every thread", async () => {
     const threads = readdirSync(`/proc/${intruder().pid}/task`);
@@ -223,18 +234,23 @@ describe.each(sandboxes)("a service host, sandbox: %s", (sandbox) => {
     }
   });
 
-  test("has no descriptor but its streams, the channel, the slots, the library and Node's own", async () => {
-    const directory = `/proc/${intruder().pid}/fd`;
-    const open = readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)).replace(/\d+/g, "N"));
-    const kinds = new Set(open);
-    expect(open.filter((name) => name.startsWith("socket:"))).toHaveLength(3); // stdout, stderr, the channel
-    for (const kind of kinds) {
-      expect(kind).toMatch(
-        /^(?:\/dev\/null|socket:\[N\]|pipe:\[N\]|anon_inode:\[event\w+\]|\/memfd:[\w.-]+ \(deleted\))$/,
-      );
-    }
-    expect([...kinds].join()).not.toContain("io_uring");
-  });
+  test(
+    "has no descriptor but its streams, the channel, the slots, the library and Node's own",
+    attack("uses a descriptor that was left open", `/proc/self/fd, ${sandbox}`),
+    async () => {
+      const directory = `/proc/${intruder().pid}/fd`;
+      const open = readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)).replace(/\d+/g, "N"));
+      const kinds = new Set(open);
+      expect(open.filter((name) => name.startsWith("socket:"))).toHaveLength(3); // stdout, stderr, the channel
+      for (const kind of kinds) {
+        expect(kind).toMatch(
+          /^(?:\/dev\/null|socket:\[N\]|pipe:\[N\]|anon_inode:\[event\w+\]|\/memfd:[\w.-]+ \(deleted\))$/,
+        );
+      }
+      expect([...kinds].join()).not.toContain("io_uring");
+      observed(`none of ${open.length} is the gateway's own`);
+    },
+  );
 
   test("can still do what plugins do: threads, memory files, its own files, signals to itself", async () => {
     const self = Number(statusOf(intruder().pid).NSpid!.split(/\s+/).at(-1));
@@ -255,24 +271,34 @@ describe.each(sandboxes)("a service host, sandbox: %s", (sandbox) => {
 describe("name spaces", () => {
   const intruder = useIntruder("bwrap");
 
-  test("are its own, all of them, so that it would be kept apart without the filter too", () => {
-    for (const kind of ["user", "pid", "ipc", "net", "uts", "cgroup", "mnt"]) {
-      const own = readlinkSync(`/proc/${intruder().pid}/ns/${kind}`);
-      expect([kind, own]).not.toEqual([kind, readlinkSync(`/proc/self/ns/${kind}`)]);
-    }
-    const interfaces = readFileSync(`/proc/${intruder().pid}/net/dev`, "utf8").trim().split("\n").slice(2);
-    expect(interfaces.map((line) => line.trim().split(":")[0])).toEqual(["lo"]);
-  });
+  test(
+    "are its own, all of them, so that it would be kept apart without the filter too",
+    attack("finds something outside of its name spaces", "/proc/self/ns, network interfaces"),
+    () => {
+      for (const kind of ["user", "pid", "ipc", "net", "uts", "cgroup", "mnt"]) {
+        const own = readlinkSync(`/proc/${intruder().pid}/ns/${kind}`);
+        expect([kind, own]).not.toEqual([kind, readlinkSync(`/proc/self/ns/${kind}`)]);
+      }
+      const interfaces = readFileSync(`/proc/${intruder().pid}/net/dev`, "utf8").trim().split("\n").slice(2);
+      expect(interfaces.map((line) => line.trim().split(":")[0])).toEqual(["lo"]);
+      observed("all seven kinds are its own, lo is the only interface");
+    },
+  );
 
-  test("have no file that can be written but devices and the service's own directory", () => {
-    const mounts = readFileSync(`/proc/${intruder().pid}/mountinfo`, "utf8").trim().split("\n");
-    const points = mounts.map((line) => line.split(" ")).map(([, , , , point, options]) => ({ point, options }));
-    const writable = points.filter(({ options }) => options!.split(",").includes("rw")).map(({ point }) => point!);
-    const devices = /^\/dev\/(?:null|zero|random|urandom|nvidia.*|dri)$/;
-    expect(writable.filter((point) => !devices.test(point))).toEqual([intruder().home]);
-    expect(points.map(({ point }) => point)).toEqual(expect.arrayContaining(["/", "/proc", "/usr"]));
-    expect(points.map(({ point }) => point)).not.toContain("/etc");
-  });
+  test(
+    "have no file that can be written but devices and the service's own directory",
+    attack("writes to a file system of the machine", "/proc/self/mountinfo, bwrap"),
+    () => {
+      const mounts = readFileSync(`/proc/${intruder().pid}/mountinfo`, "utf8").trim().split("\n");
+      const points = mounts.map((line) => line.split(" ")).map(([, , , , point, options]) => ({ point, options }));
+      const writable = points.filter(({ options }) => options!.split(",").includes("rw")).map(({ point }) => point!);
+      const devices = /^\/dev\/(?:null|zero|random|urandom|nvidia.*|dri)$/;
+      expect(writable.filter((point) => !devices.test(point))).toEqual([intruder().home]);
+      expect(points.map(({ point }) => point)).toEqual(expect.arrayContaining(["/", "/proc", "/usr"]));
+      expect(points.map(({ point }) => point)).not.toContain("/etc");
+      observed("nothing but devices and its own directory can be written");
+    },
+  );
 });
 
 describe("a service host, sandbox: none", () => {

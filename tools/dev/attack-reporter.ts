@@ -82,19 +82,24 @@ function reasonOf(test: TestCase): string {
   return (result.state === "skipped" ? result.note : undefined) ?? "skipped here";
 }
 
-/** Ways to one attack that ended alike are one line of the table. */
-function foldWays(rows: readonly Row[]): string[][] {
+/** Three or more ways to one attack that ended alike are one line of the table. */
+function linesOf(rows: readonly Row[]): string[][] {
   const ways = Map.groupBy(rows, ({ attack, outcome, codes }) => JSON.stringify([attack, outcome, Object.keys(codes)]));
-  return [...ways.values()].map((alike) => {
-    const { attack, outcome, codes } = alike[0]!;
-    const shortest = alike.map(({ tried }) => tried).toSorted((a, b) => a.length - b.length)[0]!;
-    const tried = alike.length === 1 ? shortest : `${alike.length} ways, such as: ${shortest}`;
-    return [attack, tried, outcome, Object.keys(codes).join(", ")];
+  return [...ways.values()].flatMap((alike) => {
+    const lines = alike.map(({ attack, tried, outcome, codes }) => [
+      attack,
+      tried,
+      outcome,
+      Object.keys(codes).join(", "),
+    ]);
+    if (lines.length < 3) return lines;
+    const [attack, tried, ...ended] = lines.toSorted((a, b) => a[1]!.length - b[1]!.length)[0]!;
+    return [[attack!, `${lines.length} ways, such as: ${tried}`, ...ended]];
   });
 }
 
 function printTables(rows: readonly Row[]): void {
-  const tables = families.map((family) => ({ family, lines: foldWays(rows.filter((row) => row.family === family)) }));
+  const tables = families.map((family) => ({ family, lines: linesOf(rows.filter((row) => row.family === family)) }));
   const header = ["ATTACK", "TRIED", "OUTCOME", "CODE"];
   const all = [header, ...tables.flatMap(({ lines }) => lines)];
   const widths = header.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)));

@@ -7,8 +7,8 @@ import AttackReporter from "./attack-reporter.ts";
 /** `npm run attack`: performs every attack on the product and prints what happened. */
 
 const usage = `npm run attack -- [--family WORDS] [--json]
-  --family WORDS  only the attacks on what has these words in its name, such as "ledger" or "by a plugin"
-  --json      one JSON object a line for each attack
+  --family WORDS  only the families with these words in their name, such as "ledger" or "by a plugin"
+  --json          one JSON object a line for each attack
 `;
 
 const root = join(import.meta.dirname, "..", "..");
