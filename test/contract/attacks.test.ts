@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { families } from "../helpers/attack-record.ts";
+import { families } from "../../tools/dev/attack-record.ts";
 import { readSection } from "./document-claims.ts";
 
 const root = join(import.meta.dirname, "..", "..");

@@ -1,6 +1,6 @@
 import { chai, type TestOptions, TestRunner } from "vitest";
 import { errorCatalogue } from "../../src/errors.ts";
-import type { AttackRecord, Family } from "./attack-record.ts";
+import type { AttackRecord, Family } from "../../tools/dev/attack-record.ts";
 
 export interface AttackOptions {
   /** A test that is an attack; without a name for it the test's own is taken. */

@@ -1,5 +1,5 @@
 import type { Reporter, TestCase, TestModule } from "vitest/node";
-import { type AttackRecord, families } from "../../test/helpers/attack-record.ts";
+import { type AttackRecord, families } from "./attack-record.ts";
 
 interface Row {
   readonly family: string;
