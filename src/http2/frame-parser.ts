@@ -56,11 +56,9 @@ export class FrameParser {
   push(chunk: Buffer, start: number, end: number): void {
     let at = this.#isPrefaceSeen ? start : this.#readPreface(chunk, start, end);
     while (at < end) {
-      if (this.#length < 0) {
-        at = this.#readHead(chunk, at, end);
-        if (this.#length < 0) continue; // not all of the head has come, or there was no payload
-      }
-      at = this.#type === FrameType.DATA ? this.#readData(chunk, at, end) : this.#readPayload(chunk, at, end);
+      // After a head the loop looks again whether there is more: what lies behind the end is not ours.
+      if (this.#length < 0) at = this.#readHead(chunk, at, end);
+      else at = this.#type === FrameType.DATA ? this.#readData(chunk, at, end) : this.#readPayload(chunk, at, end);
     }
   }
 

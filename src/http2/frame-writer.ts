@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { ErrorCode, Flag, FRAME_HEAD_BYTES, FrameType, writeFrameHead as writeHead, writeUint32 } from "./frames.ts";
 import { encodedBytesMax, type FieldList, HpackEncoder } from "./hpack-encoder.ts";
+import { PREFIX_BYTES } from "./message-reader.ts";
 import { Output } from "./output.ts";
 import { type ClientSettings, defaultClientSettings } from "./settings.ts";
 
@@ -58,17 +59,33 @@ export class FrameWriter {
     const isGathered = length <= MAX_GATHERED_BYTES;
     output.reserve(FRAME_HEAD_BYTES + (isGathered ? length : 0));
     output.at = writeHead(output.buffer, output.at, length, FrameType.DATA, 0, streamId);
-    for (let left = length; left > 0; ) {
+    // Told when the frame is complete, for whoever hears it may send something.
+    const sent: (() => void)[] = [];
+    let left = length;
+    while (parts.length > 0 && (left > 0 || parts[0]!.bytes.length === 0)) {
       const part = parts[0]!;
       const end = Math.min(part.bytes.length, part.sent + left);
       if (isGathered) output.at += part.bytes.copy(output.buffer, output.at, part.sent, end);
       else output.attach(part.bytes.subarray(part.sent, end));
       left -= end - part.sent;
       part.sent = end;
-      if (end < part.bytes.length) return;
+      if (end < part.bytes.length) break;
       parts.shift();
-      part.onSent?.();
+      if (part.onSent !== null) sent.push(part.onSent);
     }
+    for (const onSent of sent) onSent();
+  }
+
+  /** One DATA frame with one whole message of gRPC, whose prefix is made here. */
+  smallMessage(streamId: number, parts: readonly Buffer[], length: number): void {
+    const { output } = this;
+    output.reserve(FRAME_HEAD_BYTES + PREFIX_BYTES + length);
+    const { buffer } = output;
+    let at = writeHead(buffer, output.at, PREFIX_BYTES + length, FrameType.DATA, 0, streamId);
+    buffer[at] = 0;
+    at = writeUint32(buffer, at + 1, length);
+    for (const part of parts) at += part.copy(buffer, at);
+    output.at = at;
   }
 
   /** An end without content. */

@@ -7,6 +7,8 @@ import {
   Server as TlsServer,
 } from "node:tls";
 import { Connection } from "./connection.ts";
+import { Deadlines } from "./deadlines.ts";
+import { type DirectRoute, directCallFrom } from "./direct-call.ts";
 import { type ConnectionLimits, resolveLimits } from "./limits.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { NodeStream } from "./node-stream.ts";
@@ -18,9 +20,15 @@ export interface Http2ServerOptions {
   readonly limits?: Partial<ConnectionLimits>;
   /** Of all connections together, as `ConnectionLimits.maxHeldBytes` is of one. */
   readonly maxHeldBytes?: number;
+  /** Calls that go straight to a handler, by path. */
+  readonly direct?: ReadonlyMap<string, DirectRoute>;
+  /** The longest message of a direct call; grpc-js has its own limit. */
+  readonly maxMessageBytes?: number;
 }
 
 const DEFAULT_MAX_HELD_BYTES = 2 ** 30;
+/** As grpc-js has it. */
+const DEFAULT_MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 /** One read of a socket. All plaintext connections read into the same bytes, for each read is dealt with at once. */
 const readBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
@@ -33,10 +41,16 @@ export class Http2Server extends EventEmitter {
   readonly #limits: ConnectionLimits;
   readonly #budget: MemoryBudget;
   readonly #connections = new Set<Connection>();
+  readonly #direct: ReadonlyMap<string, DirectRoute>;
+  readonly #maxMessageBytes: number;
+  readonly #deadlines = new Deadlines();
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor({ tls, limits, maxHeldBytes = DEFAULT_MAX_HELD_BYTES }: Http2ServerOptions) {
+  constructor(options: Http2ServerOptions) {
     super();
+    const { tls, limits, maxHeldBytes = DEFAULT_MAX_HELD_BYTES } = options;
+    this.#direct = options.direct ?? new Map();
+    this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     this.#limits = resolveLimits(limits);
     this.#budget = new MemoryBudget(maxHeldBytes);
     this.#server =
@@ -91,10 +105,8 @@ export class Http2Server extends EventEmitter {
 
   /** Takes no further connections. `done` is called when those that there are have ended. */
   close(done?: () => void): this {
-    clearInterval(this.#sweeper);
-    const sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();
     this.#server.close(() => {
-      clearInterval(sweeper);
+      clearInterval(this.#sweeper);
       done?.();
     });
     return this;
@@ -142,6 +154,12 @@ export class Http2Server extends EventEmitter {
   }
 
   #takeStream(stream: Stream): void {
+    const route = this.#direct.get(stream.head.path);
+    const call = route && directCallFrom(stream, this.#deadlines, this.#maxMessageBytes);
+    if (route && call) {
+      call.open(route);
+      return;
+    }
     const nodeStream = new NodeStream(stream);
     stream.giveTo(nodeStream);
     this.emit("stream", nodeStream, stream.head.object, 0);

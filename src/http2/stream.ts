@@ -1,8 +1,8 @@
 import type { Connection } from "./connection.ts";
 import type { Part } from "./frame-writer.ts";
-import { ErrorCode, MAX_WINDOW_BYTES } from "./frames.ts";
+import { ErrorCode, MAX_WINDOW_BYTES, writeUint32 } from "./frames.ts";
 import type { FieldList } from "./hpack-encoder.ts";
-import { MessageReader, type MessageSink } from "./message-reader.ts";
+import { MessageReader, type MessageSink, PREFIX_BYTES } from "./message-reader.ts";
 import type { RequestHead } from "./request-head.ts";
 
 /** The side of a stream that makes something of it: an RPC of grpc-js, or a direct call. */
@@ -14,6 +14,9 @@ export interface StreamOwner extends MessageSink {
   /** The stream is over: `code` is one of ErrorCode, NO_ERROR where both sides said what they had. */
   onClose(code: number): void;
 }
+
+/** A message that goes out in one frame, copied. */
+const MAX_SMALL_BYTES = 16 * 1024;
 
 /**
  * One stream, from the client's HEADERS to its end (RFC 9113 section 5.1). It begins open or, where the HEADERS end
@@ -134,10 +137,41 @@ export class Stream {
   /** Sends content, or lets it wait for the windows. The bytes must not change until `onSent`. */
   sendData(bytes: Buffer, onSent: (() => void) | null = null): void {
     if (this.isClosed || this.isLocalEnded) return;
+    this.#wait(bytes, onSent);
+    if (this.#parts.length === 1) this.pump(Number.POSITIVE_INFINITY);
+  }
+
+  #wait(bytes: Buffer, onSent: (() => void) | null): void {
+    if (bytes.length === 0 && this.#parts.length === 0) {
+      onSent?.();
+      return;
+    }
     this.#parts.push({ bytes, sent: 0, onSent });
     this.#waitingBytes += bytes.length;
     this.movedMs = this.connection.nowMs;
-    if (this.#parts.length === 1) this.pump(Number.POSITIVE_INFINITY);
+  }
+
+  /** Sends one message of gRPC: its prefix and its bytes, uncompressed. */
+  sendMessage(parts: readonly Buffer[], onSent: (() => void) | null): void {
+    if (this.isClosed || this.isLocalEnded) return;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    const framed = PREFIX_BYTES + length;
+    const { writer } = this.connection;
+    const isFirst = this.#parts.length === 0;
+    const window = Math.min(this.sendWindow, this.connection.sendWindow, writer.settings.maxFrameBytes);
+    if (isFirst && framed <= window && framed <= MAX_SMALL_BYTES && !this.connection.isBackedUp) {
+      this.sendWindow -= framed;
+      this.connection.sendWindow -= framed;
+      writer.smallMessage(this.id, parts, length);
+      onSent?.();
+      return;
+    }
+    const prefix = Buffer.alloc(PREFIX_BYTES);
+    writeUint32(prefix, 1, length);
+    this.#wait(prefix, length === 0 ? onSent : null);
+    for (const [index, part] of parts.entries()) this.#wait(part, index === parts.length - 1 ? onSent : null);
+    if (isFirst) this.pump(Number.POSITIVE_INFINITY);
   }
 
   /** Sends headers after the content and ends our side. */

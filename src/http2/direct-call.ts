@@ -1,0 +1,198 @@
+import type { Socket } from "node:net";
+import type { Deadline, Deadlines } from "./deadlines.ts";
+import { encodeStatusMessage, GrpcStatus, parseTimeoutMs } from "./grpc-words.ts";
+import type { FieldList } from "./hpack-encoder.ts";
+import { PREFIX_BYTES } from "./message-reader.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { Stream, StreamOwner } from "./stream.ts";
+
+/** Why a call ended before its handler ended it: the client left, its time is up, or a message was none. */
+export type CancelReason = "client" | "deadline" | "message";
+
+/** What a handler is told of a call. Nothing comes after `onCancel`, or after the handler has ended the call. */
+export interface DirectReceiver {
+  /** One message, without its prefix: the bytes are the handler's, and count against the memory until `release`. */
+  onMessage(call: DirectCall, message: Buffer): void;
+  /** The client has sent its last message. */
+  onEnd(call: DirectCall): void;
+  /** Nobody waits for an answer any more. */
+  onCancel(call: DirectCall, reason: CancelReason): void;
+}
+
+/**
+ * Takes a call whose headers have come, before anything of a message is looked at: the place to find out who calls,
+ * and to refuse. Gives back who is told the rest, or ends the call and gives back null.
+ */
+export type DirectRoute = (call: DirectCall) => DirectReceiver | null;
+
+/** Headers of every answer; trailers follow. */
+const responseHead: FieldList = [
+  ...[":status", "200", "content-type", "application/grpc+proto"],
+  ...["grpc-encoding", "identity", "grpc-accept-encoding", "identity,deflate,gzip"],
+];
+const trailersOnlyHead: FieldList = [":status", "200", "content-type", "application/grpc+proto"];
+const okTrailers: FieldList = ["grpc-status", "0"];
+
+/**
+ * One gRPC call that goes from the transport straight to its handler, without grpc-js between: no objects for
+ * metadata, no timers, no promises. Messages go in and out as bytes.
+ */
+export class DirectCall implements StreamOwner, Deadline {
+  readonly #stream: Stream;
+  readonly #deadlines: Deadlines;
+  #receiver: DirectReceiver | null = null;
+  #hasEnded = false;
+  /** Longer messages end the call; the route may lower it for its caller. */
+  maxMessageBytes: number;
+  /** When the client gives up, monotonic ms; infinity where it does not. */
+  readonly deadlineMs: number;
+
+  slot = -1;
+  previous: Deadline | null = null;
+  next: Deadline | null = null;
+
+  constructor(stream: Stream, deadlines: Deadlines, timeoutMs: number, maxMessageBytes: number) {
+    this.#stream = stream;
+    this.#deadlines = deadlines;
+    this.maxMessageBytes = maxMessageBytes;
+    this.deadlineMs = stream.connection.nowMs + timeoutMs;
+  }
+
+  get head(): RequestHead {
+    return this.#stream.head;
+  }
+
+  /** The connection: the same object for all its calls. */
+  get session(): { readonly socket: Socket } {
+    return this.#stream.connection;
+  }
+
+  /** Whether it is over, by whomever. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Content that waits for the client to take it; whoever streams looks at it, or at `onSent`. */
+  get waitingBytes(): number {
+    return this.#stream.waitingBytes;
+  }
+
+  open(route: DirectRoute): void {
+    this.#stream.giveTo(this);
+    this.#receiver = route(this);
+    if (this.#hasEnded) return;
+    if (this.#receiver === null) this.end(GrpcStatus.INTERNAL, "nobody took the call");
+    else if (this.deadlineMs !== Number.POSITIVE_INFINITY) this.#deadlines.add(this);
+  }
+
+  // ---- what the handler does ----
+
+  /**
+   * Sends one message, whose bytes are in `parts`.
+   * @param onSent when they are on their way. Until then, and for as long as the socket has them, they must not change.
+   */
+  sendMessage(parts: readonly Buffer[], onSent: (() => void) | null = null): void {
+    if (this.#hasEnded) return;
+    if (!this.#stream.isHeadSent) this.#stream.sendHead(responseHead, false);
+    this.#stream.sendMessage(parts, onSent);
+  }
+
+  /** Ends the call. @param trailers more of them, names and values by turns; `-bin` ones in base64 */
+  end(status: number, message = "", trailers: FieldList | null = null): void {
+    if (this.#hasEnded) return;
+    this.#finish();
+    const isPlain = status === GrpcStatus.OK && message === "" && trailers === null;
+    const fields = isPlain ? okTrailers : statusFields(status, message, trailers);
+    if (this.#stream.isHeadSent) this.#stream.sendTrailers(fields);
+    else this.#stream.sendHead([...trailersOnlyHead, ...fields], true);
+  }
+
+  /** The messages given out so far are done with, for calls that go on: their bytes count no longer. */
+  release(): void {
+    this.#stream.reader.releaseMessages();
+  }
+
+  /** Lets the client send no more than its window until `resume`. */
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    this.#stream.resume();
+  }
+
+  // ---- what the stream and the clock tell ----
+
+  isPaused = false;
+
+  onMessageBegin(prefix: Buffer): void {
+    this.#verifyLength(prefix.readUInt32BE(1));
+  }
+
+  onMessage(framed: Buffer): void {
+    if (!this.#verifyLength(framed.length - PREFIX_BYTES)) return;
+    if (framed[0] !== 0) {
+      // It said that its messages are not compressed, or it would not have come here.
+      this.#stop(GrpcStatus.INTERNAL, "a compressed message in a call without grpc-encoding", "message");
+      return;
+    }
+    this.#receiver?.onMessage(this, framed.subarray(PREFIX_BYTES));
+  }
+
+  onEnd(): void {
+    if (this.#hasEnded) return;
+    // Half a message is as good as none.
+    if (this.#stream.reader.isInside) this.#stop(GrpcStatus.INTERNAL, "the call ended inside a message", "message");
+    else this.#receiver?.onEnd(this);
+  }
+
+  onClose(_code: number): void {
+    if (this.#hasEnded) return;
+    this.#finish();
+    this.#receiver?.onCancel(this, "client");
+  }
+
+  onDeadline(): void {
+    this.#stop(GrpcStatus.DEADLINE_EXCEEDED, "Deadline exceeded", "deadline");
+  }
+
+  #verifyLength(bytes: number): boolean {
+    if (this.#hasEnded) return false;
+    if (bytes <= this.maxMessageBytes) return true;
+    const words = `the message has ${bytes} bytes; expected at most ${this.maxMessageBytes}`;
+    this.#stop(GrpcStatus.RESOURCE_EXHAUSTED, words, "message");
+    return false;
+  }
+
+  #stop(status: number, words: string, reason: CancelReason): void {
+    if (this.#hasEnded) return;
+    this.end(status, words);
+    this.#receiver?.onCancel(this, reason);
+  }
+
+  #finish(): void {
+    this.#hasEnded = true;
+    this.#deadlines.remove(this);
+  }
+}
+
+function statusFields(status: number, message: string, trailers: FieldList | null): FieldList {
+  const fields = ["grpc-status", `${status}`];
+  if (message !== "") fields.push("grpc-message", encodeStatusMessage(message));
+  return trailers === null ? fields : [...fields, ...trailers];
+}
+
+/**
+ * The call as a direct one, or null where grpc-js must take it: what is not gRPC, compresses its messages or has a
+ * deadline that is none, is answered there as it always was.
+ */
+export function directCallFrom(stream: Stream, deadlines: Deadlines, maxMessageBytes: number): DirectCall | null {
+  const { head } = stream;
+  if (head.method !== "POST" || !(head.get("content-type") ?? "").startsWith("application/grpc")) return null;
+  const encoding = head.get("grpc-encoding");
+  if (encoding !== undefined && encoding !== "identity") return null;
+  const timeout = head.get("grpc-timeout");
+  const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeoutMs(timeout);
+  return Number.isNaN(timeoutMs) ? null : new DirectCall(stream, deadlines, timeoutMs, maxMessageBytes);
+}
