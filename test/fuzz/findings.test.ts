@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseYaml } from "../../src/config/parse-yaml.ts";
 import { tensorsFromReply } from "../../src/engine/output.ts";
+import { FrameParser } from "../../src/http2/frame-parser.ts";
+import { CLIENT_PREFACE } from "../../src/http2/frames.ts";
 import { verifySignedLicense } from "../../src/license/authorize.ts";
 import { formatPem } from "../../src/license/pem.ts";
 import { parseTrustRoot } from "../../src/license/trust-root.ts";
@@ -108,3 +110,23 @@ test(
     expect(codeOf(() => exportedSymbols(useLibraryWithSymbols([1, 1], [0, 1])))).toBe("PLUGIN_INCOMPATIBLE");
   },
 );
+
+test("the padding of DATA is read from its frame, also where the frame's head was all that had come", () => {
+  const content: string[] = [];
+  const parser = new FrameParser(
+    {
+      onDataBegin: () => undefined,
+      onData: (bytes, start, end) => content.push(bytes.toString("latin1", start, end)),
+      onDataEnd: () => content.push("end"),
+      onFrame: () => content.push("another frame"),
+    },
+    16_384,
+    512,
+  );
+  parser.push(CLIENT_PREFACE, 0, CLIENT_PREFACE.length);
+  // Length 4, DATA, PADDED, stream 1; then one byte of padding behind two of content.
+  const frame = Buffer.from("000004 00 08 00000001 01 6f6b 00".replaceAll(" ", ""), "hex");
+  parser.push(frame, 0, 9);
+  parser.push(frame, 9, frame.length);
+  expect(content).toEqual(["ok", "end"]);
+});
