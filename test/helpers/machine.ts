@@ -49,6 +49,8 @@ export async function useMachine(network: "shared" | "none" = "shared"): Promise
   spawnSync("cp", ["-a", "/etc", directory], { stdio: "ignore" });
   writeFileSync(join(directory, "etc", "ld.so.preload"), `${clock}\n`);
 
+  // Programs that look a name up there ask somebody, so that it shows; the address is kept for examples (RFC 5737).
+  if (network === "none") writeFileSync(join(directory, "etc", "resolv.conf"), "nameserver 192.0.2.53\n");
   const networks = network === "none" ? ["--net"] : [];
   const set = [
     `mount --bind '${directory}/etc' /etc`,
