@@ -1,7 +1,10 @@
 import { PassThrough } from "node:stream";
 import { finished } from "node:stream/promises";
 import { expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { forwardLines } from "./plugin-output.ts";
+
+const attack = attacksOn("logs and tickets");
 
 /** Writes text as a plugin would and returns the lines that get through; `nowMs` stands still unless set. */
 async function forward(chunks: readonly (string | { atMs: number })[]): Promise<string[]> {
@@ -28,17 +31,27 @@ test("lines are cut where they end, whatever chunks they come in", async () => {
   expect(await forward(["one\ntw", "o\n\nthree"])).toEqual(["one", "two", "three"]);
 });
 
-test("a line without end does not gather in memory", async () => {
-  const lines = await forward(Array.from({ length: 50 }, () => "x".repeat(1_000)));
-  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(2_000);
-  expect(lines.length).toBeGreaterThan(10);
-});
+test(
+  "a line without end does not gather in memory",
+  attack("fills the memory by a line of a plugin", "50,000 characters without an end"),
+  async () => {
+    const lines = await forward(Array.from({ length: 50 }, () => "x".repeat(1_000)));
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(2_000);
+    expect(lines.length).toBeGreaterThan(10);
+    observed(`cut into ${lines.length} lines`);
+  },
+);
 
-test("of a flood the first lines get through, and how many followed", async () => {
-  const lines = await forward(["line\n".repeat(5_000)]);
-  expect(lines).toHaveLength(101);
-  expect(lines.at(-1)).toBe("(4900 more lines within a second were left out)");
-});
+test(
+  "of a flood the first lines get through, and how many followed",
+  attack("floods the log by a plugin", "5,000 lines at once"),
+  async () => {
+    const lines = await forward(["line\n".repeat(5_000)]);
+    expect(lines).toHaveLength(101);
+    expect(lines.at(-1)).toBe("(4900 more lines within a second were left out)");
+    observed(lines.at(-1)!.replace(/[()]/g, ""));
+  },
+);
 
 test("after a flood has ended lines get through again", async () => {
   const lines = await forward(["line\n".repeat(200), { atMs: 1_500 }, "later\n"]);

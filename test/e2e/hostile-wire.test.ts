@@ -226,6 +226,21 @@ describe("a message", () => {
 
 describe("a call", () => {
   test(
+    "for a list of what the server offers is not answered, with a token or without",
+    attack("asks the server to describe itself", "grpc.reflection"),
+    async () => {
+      for (const version of ["v1", "v1alpha"]) {
+        const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+        for (const headers of [{}, authorization()] as Record<string, string>[]) {
+          const answer = await callByHand(host.server.address, path, frame(Buffer.alloc(0)), headers);
+          expect(answer).toEqual({ status: "UNIMPLEMENTED" });
+        }
+      }
+      observed("there is no such service");
+    },
+  );
+
+  test(
     "without a message, with half of one or with two is refused",
     attack("sends malformed frames", "none, half a message, two"),
     async () => {
