@@ -403,6 +403,36 @@ export const errorCatalogue = {
     meaning: "The request is larger than the server accepts.",
     next: "Send less at a time, or raise slotMiB and maxMessageMiB.",
   },
+  SHARED_MEMORY_OFF: {
+    status: "FAILED_PRECONDITION",
+    exit: 1,
+    meaning: "A client wants to use shared memory, and the configuration does not allow it.",
+    next: "Send tensors in messages, or set sharedMemory: true where every client on this machine is trusted with it.",
+  },
+  SHARED_MEMORY_INVALID: {
+    status: "INVALID_ARGUMENT",
+    exit: 1,
+    meaning: "Shared memory cannot be used as the client asks: it is not there, not its own, or too small.",
+    next: "Create it as the user that calls, let the server open it, and register no more than there is.",
+  },
+  SHARED_MEMORY_NOT_FOUND: {
+    status: "NOT_FOUND",
+    exit: 1,
+    meaning: "The caller has registered no shared memory of that name.",
+    next: "Register it with the same token first; regions are gone after a restart of the server.",
+  },
+  SHARED_MEMORY_EXISTS: {
+    status: "ALREADY_EXISTS",
+    exit: 1,
+    meaning: "The caller has registered shared memory of that name already.",
+    next: "Unregister it first, or choose another name.",
+  },
+  SHARED_MEMORY_FULL: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "Too many regions of shared memory are registered.",
+    next: "Unregister what is not used any more.",
+  },
   QUEUE_FULL: {
     status: "RESOURCE_EXHAUSTED",
     exit: 1,
@@ -493,6 +523,11 @@ export const errorCatalogue = {
     ...refused,
     meaning: "The license was already moved to another host.",
     next: "Renew the license that took its place; `signet-license register show` names it.",
+  },
+  ALREADY_WITHDRAWN: {
+    ...refused,
+    meaning: "The vendor has withdrawn the license, or the issuer that would sign it.",
+    next: "Issue a new license, without --renew or --moved-from; where it is the issuer, run `signet-license vendor rotate` first.",
   },
   TRIAL_USED: {
     ...refused,

@@ -46,14 +46,19 @@ test("a license is withdrawn for good, and an issuer is replaced", storyTimeout,
     await operator.isRefused("signet license verify", 3, "LICENSE_REVOKED");
   });
 
-  const next = await step("5. The customer pays, and gets another license.", async () => {
-    await operator.types("signet host request --out $USB/second.req");
-    await vendor.issues("second.req", "bundle-2");
-    await operator.types("signet license install $USB/bundle-2");
-    const serving = await operator.serves();
-    await operator.types(hello);
-    return serving;
-  });
+  const next = await step(
+    "5. The customer pays, and gets another license; the withdrawn one is not renewed.",
+    async () => {
+      await operator.types("signet host request --out $USB/second.req");
+      const places = "--request $USB/second.req --services services.yaml --vendor acme --out $USB/none --accept-weak";
+      await vendor.isRefused(`signet-license issue ${places} --renew ${licenseId}`, 3, "ALREADY_WITHDRAWN");
+      await vendor.issues("second.req", "bundle-2");
+      await operator.types("signet license install $USB/bundle-2");
+      const serving = await operator.serves();
+      await operator.types(hello);
+      return serving;
+    },
+  );
 
   const stolen = await step("6. The vendor makes a new issuer. What the earlier one signed goes on.", async () => {
     const { issuerKeyId } = JSON.parse((await vendor.types("cat acme/vendor.json")).out);

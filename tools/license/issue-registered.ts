@@ -1,6 +1,7 @@
 import { SignetError } from "../../src/errors.ts";
 import {
   type DeactivationReceipt,
+  keyIdOf,
   type License,
   parseDeactivationReceipt,
   parseHostRequest,
@@ -13,6 +14,7 @@ import {
   verifyFirstTrial,
   verifyLedgerAdvanced,
   verifyMove,
+  verifyNotWithdrawn,
   verifyNumber,
 } from "./register-rules.ts";
 import type { ServiceDescription } from "./service-description.ts";
@@ -32,8 +34,8 @@ export interface RegisteredIssueInput extends Omit<IssueInput, "number" | "recor
 /**
  * Issues a license as `issueLicense` does, where the register allows it, and writes it down there.
  *
- * @throws HOST_LEDGER_WENT_BACK, TRIAL_USED, RECEIPT_INVALID, ALREADY_MOVED, REGISTER_TAMPERED, HOST_KEY_MISMATCH, and
- *   what issueLicense throws
+ * @throws HOST_LEDGER_WENT_BACK, TRIAL_USED, RECEIPT_INVALID, ALREADY_MOVED, ALREADY_WITHDRAWN, REGISTER_TAMPERED,
+ *   HOST_KEY_MISMATCH, and what issueLicense throws
  */
 export async function issueRegistered(input: RegisteredIssueInput): Promise<License> {
   const { vendorDirectory: directory, vendor, now } = input;
@@ -44,6 +46,7 @@ export async function issueRegistered(input: RegisteredIssueInput): Promise<Lice
     const { lines } = register;
     const number = input.renewed?.(register) ?? createLicenseNumber();
     verifyNumber(lines, number, hostKeyId);
+    verifyNotWithdrawn(lines, number.licenseId, keyIdOf(vendor.issuer.publicKey));
     const isRollback = acceptable(input, () => verifyLedgerAdvanced(lines, hostKeyId, request.ledger));
     if (input.description.kind === "trial") verifyFirstTrial(lines, hostKeyId);
     const move = input.movedFrom === undefined ? undefined : readMove(input, register, input.movedFrom);
@@ -91,6 +94,7 @@ function readMove(input: RegisteredIssueInput, { lines }: Register, file: Uint8A
   const receipt = parseDeactivationReceipt(file);
   const old = verifyMove(lines, receipt);
   const { licenseId, ledger } = receipt;
+  verifyNotWithdrawn(lines, licenseId, keyIdOf(input.vendor.issuer.publicKey));
   const isRollback = acceptable(input, () => verifyLedgerAdvanced(lines, old.hostKeyId, ledger));
   return { old, receipt, from: { licenseId, hostKeyId: old.hostKeyId, ledger }, isRollback };
 }

@@ -4,7 +4,13 @@ import type { LedgerHead, Limits } from "../../src/license/index.ts";
 import { attacksOn } from "../../test/helpers/attack.ts";
 import { codeOfSync } from "./desk.fixture.ts";
 import type { Issued, RegisterLine } from "./register.ts";
-import { remainingLimits, verifyFirstTrial, verifyLedgerAdvanced, verifyNumber } from "./register-rules.ts";
+import {
+  remainingLimits,
+  verifyFirstTrial,
+  verifyLedgerAdvanced,
+  verifyNotWithdrawn,
+  verifyNumber,
+} from "./register-rules.ts";
 
 const attack = attacksOn("the vendor's desk");
 
@@ -95,6 +101,19 @@ test(
     expect(verify(4, host, [...lines, line({ licenseId: randomUUID(), movedFrom })])).toBe("ALREADY_MOVED");
   },
 );
+
+test("what was withdrawn is not renewed, and a withdrawn issuer signs nothing any more", () => {
+  const place = { line: 2, at: "2026-11-21T12:00:00.000Z", previous: "0".repeat(64) };
+  const withdrawn: RegisterLine = {
+    ...{ ...place, event: "withdrawn", number: 1, reason: null },
+    ...{ licenses: [licenseId], issuers: ["c".repeat(64)] },
+  };
+  const verify = (id: string, issuerKeyId: string) =>
+    codeOfSync(() => verifyNotWithdrawn([line({}), withdrawn], id, issuerKeyId));
+  expect(verify(licenseId, "d".repeat(64))).toBe("ALREADY_WITHDRAWN");
+  expect(verify(randomUUID(), "c".repeat(64))).toBe("ALREADY_WITHDRAWN");
+  expect(verify(randomUUID(), "d".repeat(64))).toBe("none");
+});
 
 test("what is left is the old limit less what was used, never below nothing", () => {
   const limits: Limits = {

@@ -117,6 +117,20 @@ export function verifyNotMoved(lines: readonly RegisterLine[], licenseId: string
 }
 
 /**
+ * What hosts with the vendor's lists would refuse is not issued.
+ *
+ * @param licenseId the license that is renewed or moved; a new one cannot have been withdrawn
+ * @throws ALREADY_WITHDRAWN
+ */
+export function verifyNotWithdrawn(lines: readonly RegisterLine[], licenseId: string, issuerKeyId: string): void {
+  for (const { licenses, issuers, at } of withdrawnLines(lines)) {
+    const what = licenses.includes(licenseId) ? `license ${licenseId}` : `issuer ${issuerKeyId.slice(0, 16)}`;
+    if (!licenses.includes(licenseId) && !issuers.includes(issuerKeyId)) continue;
+    throw new SignetError("ALREADY_WITHDRAWN", `${what}: was withdrawn on ${at.slice(0, 10)}`);
+  }
+}
+
+/**
  * The license that a receipt gives back: issued by this vendor, for the very host that signed the receipt, and not moved
  * before.
  *
