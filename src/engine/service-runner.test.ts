@@ -241,6 +241,23 @@ describe("waiting and stopping", () => {
     },
   );
 
+  test("a job beyond the license's limit takes others along, and tells them so and not that they cancelled", async () => {
+    const { runner, events } = await useService(faulty, {}, { concurrency: 2, cancelGraceMs: 50 });
+    const leaving = new AbortController();
+    const stuck = await begun(
+      (job) => runner.submit(job),
+      faultyJob("loop", 1, { signal: leaving.signal, runLimitMs: 300 }),
+    );
+    const patient = await begun((job) => runner.submit(job), faultyJob("loop"));
+    leaving.abort();
+    await expect(stuck.end).rejects.toMatchObject({ code: "CANCELLED" });
+    await expect(patient.end).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: "ended", error: expect.objectContaining({ code: "SERVICE_CRASHED" }) }),
+    );
+    await runner.submit(faultyJob("ok"));
+  });
+
   test("a job cancelled while it waits never begins", async () => {
     const { runner } = await useService(faulty, {});
     const first = await begun((job) => runner.submit(job), faultyJob("wait", 300));

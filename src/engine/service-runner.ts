@@ -263,7 +263,7 @@ export class ServiceRunner {
     entry.after(runLimitMs, () => {
       const message = `${this.name}: the license allows a job ${runLimitMs} ms, it took longer`;
       this.#abandon(entry, new SignetError("JOB_TIME_EXCEEDED", message));
-      entry.after(this.#options.cancelGraceMs, () => host.kill(entry.abandoned!));
+      entry.after(this.#options.cancelGraceMs, () => host.kill(this.#unstoppableError(message)));
     });
   }
 
@@ -312,7 +312,7 @@ export class ServiceRunner {
   #killIfOnlyOverdue(): void {
     const entries = [...this.#running];
     if (entries.length === 0 || !entries.every((entry) => entry.isOverdue)) return;
-    void this.#supervisor.end(entries[0]!.abandoned!);
+    void this.#supervisor.end(this.#unstoppableError(entries[0]!.abandoned!.message));
   }
 
   #rejectWaiting(error: SignetError): void {
@@ -320,6 +320,11 @@ export class ServiceRunner {
       entry.end();
       entry.reject(error);
     }
+  }
+
+  /** For the others whose jobs the process takes along, and for the log. Who asked it to stop has had its answer. */
+  #unstoppableError(why: string): SignetError {
+    return new SignetError("SERVICE_CRASHED", `${this.name}: its process was ended, a job would not stop (${why})`);
   }
 
   #goneError(): SignetError {
