@@ -155,8 +155,6 @@ export class Books {
 
   /** Patient callers wait for everything, so an orderly server and they count the same. */
   #verifyPatients(life: string, end: LifeEnd, { lines }: LoggedJobs, tally: Tally): void {
-    // Where a client's own deadline came first, the server's answer may have been any.
-    const overdue = countOf(tally, "patient", "*", "DEADLINE_EXCEEDED");
     const lost = countOf(tally, "patient", "*", "lost");
     let more = 0;
     let fewer = 0;
@@ -173,17 +171,17 @@ export class Books {
       fewer += Math.max(0, -difference);
       if (difference !== 0) differing.push(`${key} ${difference}`);
     }
-    const words = () => `${life}: run log minus clients: ${differing.join(", ")}; ${lost} lost, ${overdue} overdue`;
+    const words = () => `${life}: run log minus clients: ${differing.join(", ")}; ${lost} lost`;
     if (end === "SIGTERM") {
       this.#verdict.expect(
         "an orderly server loses no accepted job: each job in its run log reached its client, and none else",
-        more <= overdue && fewer <= overdue,
+        more === 0 && fewer === 0,
         words,
       );
     } else {
       this.#verdict.expect(
         "a killed server's jobs reached their clients or were seen to be cut off",
-        more <= lost + overdue,
+        more <= lost,
         words,
       );
     }

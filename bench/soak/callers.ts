@@ -112,8 +112,10 @@ export class Callers {
       return "answered";
     }
     const word = wordOf(ending.word, leaving.signal.aborted);
-    const allowed = [...anyService, ...call.refusals, "lost", "DEADLINE_EXCEEDED", "CANCELLED"];
-    if (!allowed.includes(word)) this.#surprise("wrong ending", `${describe(call)}: ${word}: ${ending.details}`);
+    const own = call.who === "hasty" ? ["DEADLINE_EXCEEDED", "CANCELLED"] : [];
+    const allowed = [...anyService, ...call.refusals, ...own, "lost"];
+    if (word === "DEADLINE_EXCEEDED" && call.who === "patient") this.#surprise("no ending", describe(call));
+    else if (!allowed.includes(word)) this.#surprise("wrong ending", `${describe(call)}: ${word}: ${ending.details}`);
     return word;
   }
 

@@ -23,6 +23,7 @@ export class Clients {
   /** What calls came to since `takeTally` was called last. */
   #tally: Tally = {};
   #processes: ClientProcess[] = [];
+  #resting: Promise<number | null> | undefined;
   readonly #onTally: (tally: Tally) => void;
 
   constructor(onTally: (tally: Tally) => void) {
@@ -48,7 +49,14 @@ export class Clients {
   }
 
   /** Resolves when every call has ended, with the time of the first that was cut off since `work`; null if none was. */
-  async rest(): Promise<number | null> {
+  rest(): Promise<number | null> {
+    this.#resting ??= this.#rest().finally(() => {
+      this.#resting = undefined;
+    });
+    return this.#resting;
+  }
+
+  async #rest(): Promise<number | null> {
     const lost = await Promise.all(this.#processes.map((client) => client.rest()));
     const times = lost.filter((time) => time !== null);
     return times.length === 0 ? null : Math.min(...times);

@@ -83,8 +83,9 @@ export class Life {
     if (random.chance(0.5)) await disturbing;
     const endingMs = Date.now();
     await this.#end(this.#plan.end);
+    const lostMs = await clients.rest();
     await disturbing;
-    this.#verifyCutOff(await clients.rest(), endingMs);
+    this.#verifyCutOff(lostMs, endingMs);
     return await this.#closeBooks();
   }
 

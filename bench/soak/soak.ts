@@ -86,10 +86,11 @@ export class Soak {
     try {
       await desk.setUp();
       const plans = planLives(seconds, random);
-      const last = plans.at(-1)!;
+      const [first, last] = [plans[0], plans.at(-1)!];
+      const endS = this.#atS() + seconds;
       for (const plan of plans) {
-        // Starts and stops take time too: what no longer fits is left out, but for the end in order.
-        if (plan === last || this.#atS() + last.seconds < seconds) await this.#live(plan);
+        // Starts and stops take time too: what no longer fits is left out, but for the kill and the end in order.
+        if (plan === first || plan === last || this.#atS() + last.seconds < endS) await this.#live(plan);
       }
     } finally {
       clearInterval(sampling);
