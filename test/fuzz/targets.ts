@@ -23,6 +23,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   "http2-frames": async () => (await import("./targets/http2.ts")).http2Frames(),
   "http2-headers": async () => (await import("./targets/http2.ts")).http2Headers(),
   "http2-messages": async () => (await import("./targets/http2.ts")).http2Messages(),
+  "http2-connection": async () => (await import("./targets/http2-connection.ts")).http2Connection(),
   "service-reply": async () => (await import("./targets/reply.ts")).serviceReply(),
   "plugin-description": async () => (await import("./targets/reply.ts")).pluginDescription(),
   "ledger-journal": async () => (await import("./targets/records.ts")).ledgerJournal(),

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { ConnectionError } from "../../../src/http2/connection-error.ts";
 import { FrameParser } from "../../../src/http2/frame-parser.ts";
-import { CLIENT_PREFACE, FrameType } from "../../../src/http2/frames.ts";
+import { CLIENT_PREFACE, FRAME_HEAD_BYTES, FrameType } from "../../../src/http2/frames.ts";
 import { HeadReader } from "../../../src/http2/head-reader.ts";
 import { HpackDecoder } from "../../../src/http2/hpack-decoder.ts";
 import { encodedBytesMax, HpackEncoder } from "../../../src/http2/hpack-encoder.ts";
@@ -9,46 +9,15 @@ import { MemoryBudget } from "../../../src/http2/memory-budget.ts";
 import { MessageReader } from "../../../src/http2/message-reader.ts";
 import { readRequestHead } from "../../../src/http2/request-head.ts";
 import { mutateBytes } from "../mutate.ts";
-import { type Field, type FieldFormat, mutateFields } from "../mutate-tree.ts";
+import { mutateFields } from "../mutate-tree.ts";
 import { hold, type Target } from "../target.ts";
+import { frame, frames } from "./frames.ts";
 
 const MAX_FRAME_BYTES = 16_384;
 const MAX_CONTROL_BYTES = 512;
-const FRAME_HEAD_BYTES = 9;
-
-/** Type, flags and stream of a frame are its head here. */
-const frames: FieldFormat = {
-  parse(bytes) {
-    const fields: Field[] = [];
-    for (let at = 0; at < bytes.length; ) {
-      if (at + FRAME_HEAD_BYTES > bytes.length) return undefined;
-      const end = at + FRAME_HEAD_BYTES + bytes.readUIntBE(at, 3);
-      if (end > bytes.length) return undefined;
-      const head = bytes[at + 3]! | (bytes[at + 4]! << 8) | (bytes.readUInt16BE(at + 7) << 16);
-      fields.push({ head, value: bytes.subarray(at + FRAME_HEAD_BYTES, end) });
-      at = end;
-    }
-    return fields;
-  },
-  format(fields, lie) {
-    const parts = fields.flatMap(({ head, value }) => {
-      const payload = value as Buffer;
-      const start = Buffer.alloc(FRAME_HEAD_BYTES);
-      start.writeUIntBE(lie(payload.length) & 0xffffff, 0, 3);
-      start.writeUInt16LE(head & 0xffff, 3);
-      start.writeUInt16BE(head >>> 16, 7);
-      return [start, payload];
-    });
-    return Buffer.concat(parts);
-  },
-};
 
 /** What a client sends, cut into frames. It must not matter in which pieces it comes. */
 export function http2Frames(): Target {
-  const frame = (type: number, flags: number, stream: number, payload: string | Buffer): Field => ({
-    head: type | (flags << 8) | (stream << 16),
-    value: Buffer.from(payload),
-  });
   const start = [
     frame(FrameType.SETTINGS, 0, 0, Buffer.alloc(6)),
     frame(FrameType.HEADERS, 4, 1, "headers"),

@@ -29,7 +29,10 @@ export function inferRequest(): Target {
       const held = request.inputs.reduce((sum, { data, shape }) => sum + data.byteLength + shape.length * 8, 0);
       // A 64-bit integer may take one byte on the wire.
       hold(held <= input.length * 8, "what is decoded is in proportion to the message");
-      validateOutputs(request.outputs, outputs);
+      validateOutputs(
+        request.outputs.map(({ name }) => name),
+        outputs,
+      );
       const inputs = validateInputs(request.inputs, specs);
       return `accepted ${inputs.length}`;
     },
