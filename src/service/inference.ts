@@ -73,6 +73,7 @@ export class Inference {
   /** From the next call on these are the services. Calls that are under way end where they began. */
   replaceServices(services: readonly Service[]): void {
     this.#services = mapByName(services);
+    this.#reported.clear(); // what a new license refuses is news again
     for (const name of this.#statistics.keys()) if (!this.#services.has(name)) this.#statistics.delete(name);
   }
 

@@ -66,6 +66,22 @@ describe("a license that is renewed while the server runs", () => {
     expect(readServingState(host.data)).toMatchObject({ sequence: 2, refused: null });
   });
 
+  test("is news again in the log when it refuses what the one before it refused", async () => {
+    const host = await useServer([limited({ runs: 1 })]);
+    const client = useClient(host);
+    const refusals = () => host.log.filter(({ msg }) => msg === "calls are refused by the license").length;
+    const isRefused = { code: "LICENSE_RUNS_EXHAUSTED" };
+    await client.infer("identity", bytes(1));
+    for (let call = 0; call < 2; call++)
+      await expect(client.infer("identity", bytes(1))).rejects.toMatchObject(isRefused);
+    expect(refusals()).toBe(1);
+    await host.renew([limited({ runs: 2 })]);
+    await host.server.checkLicense();
+    await client.infer("identity", bytes(1));
+    await expect(client.infer("identity", bytes(1))).rejects.toMatchObject(isRefused);
+    expect(refusals()).toBe(2);
+  });
+
   test("is noticed without being told", async () => {
     const host = await useServer([limited({ runs: 2 })]);
     await host.renew([limited({ runs: 7 })]);

@@ -25,7 +25,9 @@ const namespaces = ["--user", "--map-root-user", "--mount"];
 
 /** Why there can be no such machine here, for a test that is skipped; undefined where there can. */
 export function whyNoMachine(): string | undefined {
-  const { status, stderr, error } = spawnSync("unshare", [...namespaces, "--net", "true"], { encoding: "utf8" });
+  const mounts = "mount --bind /etc /etc && mount --bind /dev/null /proc/sys/kernel/random/boot_id";
+  const attempt = [...namespaces, "--net", "sh", "-c", mounts];
+  const { status, stderr, error } = spawnSync("unshare", attempt, { encoding: "utf8" });
   return status === 0 ? undefined : `no namespaces here: ${error?.message ?? stderr.trim()}`;
 }
 
