@@ -17,8 +17,8 @@ export function identityOf(fd: number): FileIdentity {
 }
 
 /**
- * The name of a file that is looked at before every call. statSync takes 2 µs, and 4 to 5 µs where the path leads
- * through /proc/self/fd; relative to a directory that is open, with nothing made of the answer, it is about 1 µs.
+ * The name of a file that is looked at before every call. statSync uses 0.7 µs of a core, and twice that where the path
+ * leads through /proc/self/fd; relative to a directory that is open, with nothing made of the answer, it is 0.4 µs.
  */
 export class WatchedName {
   /** Leads to the file too, for opening it. */
