@@ -24,6 +24,7 @@ import {
   recordStart,
   SecondAuthorization,
   type Service,
+  SharedMemory,
 } from "./service/index.ts";
 import { type Log, openRunLog } from "./telemetry/index.ts";
 
@@ -78,7 +79,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let isStopping = false;
-  const inference = new Inference([], runLog, log);
+  const sharedMemory = new SharedMemory({ isEnabled: config.sharedMemory });
+  const inference = new Inference({ runLog, log, sharedMemory });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
   const isReady = () => !isStopping && inference.isReady;
 
@@ -147,6 +149,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
       repository,
+      sharedMemory,
       access,
       quotas: new CallQuotas(),
       audit,

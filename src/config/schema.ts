@@ -117,6 +117,12 @@ export const configSchema = z.strictObject({
     .max(2047)
     .default(64)
     .describe("The largest gRPC message that is accepted, in MiB, after decompression."),
+  sharedMemory: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Lets clients on this machine put tensors into shared memory (/dev/shm) that their user owns, instead of messages.",
+    ),
   drainMs: durationMs
     .default(30_000) // systemd's default stop timeout is 90 s
     .describe("How long running jobs may take to end when the server stops, in milliseconds."),

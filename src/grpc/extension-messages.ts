@@ -40,10 +40,23 @@ export interface RepositoryModelMessage extends RepositoryRequestMessage {
   parameters: Record<string, { bool_param?: boolean }>;
 }
 
+export interface RegionMessage {
+  name: string;
+  key: string;
+  offset: Int64;
+  byte_size: Int64;
+}
+
 /** Every call of the extensions with its request and response. */
 export interface ExtensionCalls {
   ModelStatistics: [{ name: string; version: string }, { model_stats: ModelStatisticsMessage[] }];
   RepositoryIndex: [RepositoryRequestMessage & { ready: boolean }, { models: RepositoryEntry[] }];
   RepositoryModelLoad: [RepositoryModelMessage, Empty];
   RepositoryModelUnload: [RepositoryModelMessage, Empty];
+  SystemSharedMemoryStatus: [{ name: string }, { regions: Record<string, RegionMessage> }];
+  SystemSharedMemoryRegister: [RegionMessage, Empty];
+  SystemSharedMemoryUnregister: [{ name: string }, Empty];
+  CudaSharedMemoryStatus: [{ name: string }, { regions: Record<string, never> }];
+  CudaSharedMemoryRegister: [{ name: string }, Empty];
+  CudaSharedMemoryUnregister: [{ name: string }, Empty];
 }

@@ -195,5 +195,5 @@ function errorAnswer(id: string, failure: SignetError): StreamInferResponseMessa
 }
 
 function bytesOf({ inputs }: InferRequest): number {
-  return inputs.reduce((sum, { data }) => sum + data.byteLength, 0);
+  return inputs.reduce((sum, input) => sum + (input.place?.byteSize ?? input.data.byteLength), 0);
 }

@@ -1,6 +1,6 @@
 import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
-import type { CallQuotas, Inference, Repository, Service } from "../service/index.ts";
+import type { CallQuotas, Inference, Repository, Service, SharedMemory } from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
 import { infer } from "./infer.ts";
@@ -14,11 +14,13 @@ import type {
 import { modelConfig, platformOf, tensorMetadata } from "./model-config.ts";
 import { modelStatistics } from "./model-statistics.ts";
 import { repositoryHandlers } from "./repository.ts";
+import { sharedMemoryHandlers } from "./shared-memory.ts";
 import { decodeInferRequest } from "./tensors.ts";
 
 export interface InferenceEdge {
   readonly inference: Inference;
   readonly repository: Repository;
+  readonly sharedMemory: SharedMemory;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
   readonly version: string;
@@ -28,7 +30,7 @@ export interface InferenceEdge {
 
 /** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */
 export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
-  const { inference, repository, audit, version, isReady } = edge;
+  const { inference, repository, sharedMemory, audit, version, isReady } = edge;
   const answer = answering(audit);
   /** Finds a service for a caller who may see it. */
   const find = (call: ServerUnaryCall<NamedModelMessage, unknown>): Service => {
@@ -42,7 +44,11 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
     ServerMetadata: answer(async (call) => {
       identityOf(call).require("metadata");
-      return { name: "signet", version, extensions: [...extensions] };
+      return {
+        name: "signet",
+        version,
+        extensions: sharedMemory.isEnabled ? [...extensions, "system_shared_memory"] : [...extensions],
+      };
     }),
     ModelMetadata: answer(async (call) => {
       const { conf, runner } = find(call);
@@ -80,11 +86,13 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
       return { model_stats: services.map((service) => modelStatistics(service, inference.statisticsOf(service))) };
     }),
     ...repositoryHandlers(repository, answer),
+    ...sharedMemoryHandlers(sharedMemory, answer),
   };
 }
 
 /** Names of the protocol for what is offered beyond its core; clients choose their calls by them. */
 const extensions = [
+  "classification",
   "model_repository",
   "model_repository(unload_dependents)",
   "schedule_policy",

@@ -90,7 +90,7 @@ export interface InferResponseMessage {
   model_version: string;
   id: string;
   parameters: InferParametersMessage;
-  outputs: TensorMetadataMessage[];
+  outputs: (TensorMetadataMessage & { parameters?: InferParametersMessage })[];
   raw_output_contents: Uint8Array[];
 }
 

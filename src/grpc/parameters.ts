@@ -1,4 +1,5 @@
 import { SignetError } from "../errors.ts";
+import type { RegionPlace } from "../service/index.ts";
 import { quoteName } from "../tensor/index.ts";
 import type { InferParameterMessage, InferParametersMessage } from "./messages.ts";
 
@@ -53,20 +54,33 @@ export function decodeParameters(message: InferParametersMessage): DecodedParame
   return { priority, queueTimeoutMs, parameters };
 }
 
-/**
- * Parameters of one input or output that change what is in it; to overlook one would give wrong results.
- * @throws NOT_IMPLEMENTED
- */
-export function refuseTensorParameters(where: string, parameters: InferParametersMessage | undefined): void {
-  if (parameters === undefined) return;
-  for (const name of Object.keys(parameters)) {
-    if (name.startsWith("shared_memory_")) {
-      throw new SignetError("NOT_IMPLEMENTED", `${where}: expected its data in the message, found ${quoteName(name)}`);
-    }
-    if (name === "classification") {
-      throw new SignetError("NOT_IMPLEMENTED", `${where}: expected no classification, which the client can do itself`);
-    }
+/** Where an input's or output's data lies in shared memory; null where it does not. @throws REQUEST_MALFORMED */
+export function decodePlace(where: string, parameters: InferParametersMessage | undefined): RegionPlace | null {
+  let region: string | undefined;
+  let byteSize: number | undefined;
+  let offset = 0;
+  for (const [name, parameter] of Object.entries(parameters ?? {})) {
+    if (!name.startsWith("shared_memory_")) continue;
+    const value = readValue(name, parameter);
+    if (name === "shared_memory_region" && typeof value === "string") region = value;
+    else if (name === "shared_memory_byte_size") byteSize = natural(name, value);
+    else if (name === "shared_memory_offset") offset = natural(name, value);
+    else throw malformed(`${where}: expected a parameter of shared memory, found ${quoteName(name)}`);
   }
+  if (region === undefined && byteSize === undefined && offset === 0) return null;
+  if (region === undefined || byteSize === undefined) {
+    throw malformed(`${where}: expected shared_memory_region and shared_memory_byte_size, found one of them`);
+  }
+  return { region, offset, byteSize };
+}
+
+/** How many classes of an output are wanted; 0 for the output itself. @throws REQUEST_MALFORMED */
+export function decodeClasses(where: string, parameters: InferParametersMessage | undefined): number {
+  if (parameters?.classification === undefined) return 0;
+  const name = "classification";
+  const classes = natural(name, readValue(name, parameters.classification));
+  if (classes === 0) throw malformed(`${where}: parameter classification: expected an integer of 1 or more, found 0`);
+  return classes;
 }
 
 function readValue(name: string, parameter: InferParameterMessage): ParameterValue {

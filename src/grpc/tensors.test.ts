@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SignetError } from "../errors.ts";
-import type { Tensor } from "../tensor/index.ts";
+import type { AnsweredOutput } from "../service/index.ts";
 import {
   type InferContentsMessage,
   type InferInputMessage,
@@ -57,7 +57,7 @@ describe("raw contents", () => {
       service: "m",
       version: "2",
       id: "7",
-      outputs: ["y"],
+      outputs: [{ name: "y", classes: 0, place: null }],
       priority: 0,
       queueTimeoutMs: null,
     });
@@ -203,42 +203,90 @@ describe("parameters", () => {
     expect(codeOf(() => receive({ parameters }))).toBe(code);
   });
 
+  const region = { shared_memory_region: { string_param: "r" } };
+  const size = { shared_memory_byte_size: { int64_param: 8 } };
+
+  test("say where an input lies in shared memory, and raw contents are those of the others", () => {
+    const { inputs } = receive({
+      inputs: [
+        input({ name: "a", parameters: { ...region, ...size, shared_memory_offset: { int64_param: 64 } } }),
+        input({ name: "b" }),
+        input({ name: "c", parameters: { ...region, ...size } }),
+      ],
+      raw_input_contents: [Buffer.of(1, 2, 3, 4)],
+    });
+    expect(inputs.map(({ place, data }) => [place, data.length])).toEqual([
+      [{ region: "r", offset: 64, byteSize: 8 }, 0],
+      [null, 4],
+      [{ region: "r", offset: 0, byteSize: 8 }, 0],
+    ]);
+  });
+
+  test("say how an output is wanted", () => {
+    const outputs = [
+      { name: "x", parameters: { classification: { int64_param: 3 } } },
+      { name: "y", parameters: { ...region, ...size } },
+      { name: "z", parameters: { binary_data: { bool_param: true } } },
+    ];
+    expect(receive({ outputs }).outputs).toEqual([
+      { name: "x", classes: 3, place: null },
+      { name: "y", classes: 0, place: { region: "r", offset: 0, byteSize: 8 } },
+      { name: "z", classes: 0, place: null },
+    ]);
+  });
+
   test.each([
-    ["an input in shared memory", { inputs: [input({ parameters: { shared_memory_region: { string_param: "r" } } })] }],
+    ["a region without a size", { inputs: [input({ parameters: region })] }],
+    ["a size without a region", { outputs: [{ name: "y", parameters: size }] }],
     [
-      "an output in shared memory",
-      { outputs: [{ name: "y", parameters: { shared_memory_region: { string_param: "r" } } }] },
+      "a region that is a number",
+      { inputs: [input({ parameters: { ...size, shared_memory_region: { int64_param: 1 } } })] },
     ],
-    ["classification", { outputs: [{ name: "y", parameters: { classification: { int64_param: 3 } } }] }],
-  ])("that ask for %s are answered as not implemented", (_, change) => {
-    expect(codeOf(() => receive(change))).toBe("NOT_IMPLEMENTED");
+    [
+      "a negative offset",
+      { inputs: [input({ parameters: { ...region, ...size, shared_memory_offset: { int64_param: -1 } } })] },
+    ],
+    [
+      "another parameter of shared memory",
+      { outputs: [{ name: "y", parameters: { shared_memory_key: { string_param: "r" } } }] },
+    ],
+    [
+      "contents beside a region",
+      { inputs: [input({ parameters: { ...region, ...size }, contents: { fp32_contents: [1] } })] },
+    ],
+    ["no classes", { outputs: [{ name: "y", parameters: { classification: { int64_param: 0 } } }] }],
+    ["classes in words", { outputs: [{ name: "y", parameters: { classification: { string_param: "all" } } }] }],
+  ])("that name %s are refused", (_, change) => {
+    expect(codeOf(() => receive(change))).toBe("REQUEST_MALFORMED");
   });
 });
 
 describe("a response", () => {
-  const outputs: Tensor[] = [
-    { name: "a", datatype: "FP32", shape: [1], data: Buffer.alloc(4, 1) },
-    { name: "b", datatype: "INT64", shape: [0], data: new Uint8Array(0) },
+  const outputs: AnsweredOutput[] = [
+    { name: "a", datatype: "FP32", shape: [1], data: Buffer.alloc(4, 1), place: null },
+    { name: "b", datatype: "INT64", shape: [0], data: new Uint8Array(0), place: null },
+    {
+      ...{ name: "c", datatype: "INT64", shape: [1], data: new Uint8Array(0) },
+      place: { region: "r", offset: 64, byteSize: 8 },
+    },
   ];
 
-  /** As a client receives it. */
-  function send(requested: string[]) {
-    const message = encodeInferResponse({ service: "m", id: "7", outputs: requested }, "1", outputs);
-    return ModelInfer.responseDeserialize(ModelInfer.responseSerialize(message));
-  }
-
-  test("has raw contents for every output, also an empty one, and none typed", () => {
-    const response = send([]);
+  test("has raw contents for every output, also an empty one, none typed, and the place of one in shared memory", () => {
+    const message = encodeInferResponse({ service: "m", id: "7" }, "1", outputs);
+    const response = ModelInfer.responseDeserialize(ModelInfer.responseSerialize(message));
     expect(response).toMatchObject({ model_name: "m", model_version: "1", id: "7" });
     expect(response.outputs).toMatchObject([
-      { name: "a", datatype: "FP32", shape: ["1"], contents: null },
-      { name: "b", datatype: "INT64", shape: ["0"], contents: null },
+      { name: "a", datatype: "FP32", shape: ["1"], contents: null, parameters: {} },
+      { name: "b", datatype: "INT64", shape: ["0"], contents: null, parameters: {} },
+      {
+        name: "c",
+        parameters: {
+          shared_memory_region: { string_param: "r" },
+          shared_memory_byte_size: { int64_param: "8" },
+          shared_memory_offset: { int64_param: "64" },
+        },
+      },
     ]);
-    expect(response.raw_output_contents.map((raw) => raw.length)).toEqual([4, 0]);
-  });
-
-  test("has only the outputs that were named, in that order", () => {
-    expect(send(["b", "a"]).outputs.map(({ name }) => name)).toEqual(["b", "a"]);
-    expect(send(["b"]).raw_output_contents.map((raw) => raw.length)).toEqual([0]);
+    expect(response.raw_output_contents.map((raw) => raw.length)).toEqual([4, 0, 0]);
   });
 });

@@ -1,7 +1,8 @@
 import { SignetError } from "../errors.ts";
-import { isDatatype, quoteName, type Tensor } from "../tensor/index.ts";
-import type { InferRequestMessage, InferResponseMessage } from "./messages.ts";
-import { decodeParameters, type ParameterValue, refuseTensorParameters } from "./parameters.ts";
+import type { AnsweredOutput, InferInput, RegionPlace, RequestedOutput } from "../service/index.ts";
+import { isDatatype, quoteName } from "../tensor/index.ts";
+import type { InferParametersMessage, InferRequestMessage, InferResponseMessage } from "./messages.ts";
+import { decodeClasses, decodeParameters, decodePlace, type ParameterValue } from "./parameters.ts";
 import { hasContents, tensorDataFromContents } from "./typed-contents.ts";
 
 /** A ModelInfer request in the server's own words. Its tensors are not yet checked against the service's. */
@@ -11,9 +12,9 @@ export interface InferRequest {
   readonly version: string;
   /** The client's own id for the request; may be empty. */
   readonly id: string;
-  readonly inputs: readonly Tensor[];
+  readonly inputs: readonly InferInput[];
   /** The wanted outputs; empty for all. */
-  readonly outputs: readonly string[];
+  readonly outputs: readonly RequestedOutput[];
   /** 0 is normal, 1 most urgent, larger less urgent. */
   readonly priority: number;
   /** How long the request may wait in the queue; null where the client does not say. */
@@ -29,8 +30,8 @@ export interface InferRequest {
 export function decodeInferRequest(message: InferRequestMessage): InferRequest {
   if (message.malformed !== undefined) throw message.malformed;
   const outputs = message.outputs.map(({ name, parameters }) => {
-    refuseTensorParameters(`output ${quoteName(name)}`, parameters);
-    return name;
+    const where = `output ${quoteName(name)}`;
+    return { name, classes: decodeClasses(where, parameters), place: decodePlace(where, parameters) };
   });
   const { priority, queueTimeoutMs, parameters } = decodeParameters(message.parameters);
   return {
@@ -45,57 +46,68 @@ export function decodeInferRequest(message: InferRequestMessage): InferRequest {
   };
 }
 
-function decodeInputs({ inputs, raw_input_contents: raw }: InferRequestMessage): Tensor[] {
-  for (const input of inputs) refuseTensorParameters(`input ${quoteName(input.name)}`, input.parameters);
+function decodeInputs({ inputs, raw_input_contents: raw }: InferRequestMessage): InferInput[] {
+  const places = inputs.map(({ name, parameters }) => decodePlace(`input ${quoteName(name)}`, parameters));
+  const inMessage = places.filter((place) => place === null).length;
   if (raw.length > 0) {
     const typed = inputs.find((input) => hasContents(input.contents));
     if (typed !== undefined) {
       const where = `input ${quoteName(typed.name)}`;
       throw malformed(`${where}: contents field must not be specified when using raw_input_contents`);
     }
-    if (raw.length !== inputs.length) {
-      throw malformed(
-        `raw_input_contents: expected one entry for each of ${inputs.length} inputs, found ${raw.length}`,
-      );
+    if (raw.length !== inMessage) {
+      throw malformed(`raw_input_contents: expected one entry for each of ${inMessage} inputs, found ${raw.length}`);
     }
   }
+  let nextRaw = 0;
   return inputs.map((input, index) => {
     const { name, datatype } = input;
     const where = `input ${quoteName(name)}`;
     if (!isDatatype(datatype)) {
       throw malformed(`${where}: expected a datatype of the protocol, found ${quoteName(datatype)}`);
     }
-    const data = raw.length > 0 ? raw[index]! : tensorDataFromContents(where, datatype, input.contents);
     // A size beyond 2^53 loses its last digits here and is then refused as no safe integer.
-    return { name, datatype, shape: input.shape.map(Number), data };
+    const shape = input.shape.map(Number);
+    const place = places[index]!;
+    if (place !== null) {
+      if (hasContents(input.contents)) throw malformed(`${where}: expected no contents beside shared memory`);
+      return { name, datatype, shape, data: new Uint8Array(0), place };
+    }
+    const data = raw.length > 0 ? raw[nextRaw++]! : tensorDataFromContents(where, datatype, input.contents);
+    return { name, datatype, shape, data, place };
   });
 }
 
 /**
- * The response: the requested outputs in the request's order, all of them when it named none, each with its
- * raw contents at the same index, since clients read raw_output_contents[i] without looking whether it is there.
+ * The response, with raw contents at the same index for each output, since clients read raw_output_contents[i] without
+ * looking whether it is there. Those of an output in shared memory are empty, and its parameters say where it is.
  */
 export function encodeInferResponse(
-  request: Pick<InferRequest, "service" | "id" | "outputs">,
+  request: Pick<InferRequest, "service" | "id">,
   version: string,
-  outputs: readonly Tensor[],
+  outputs: readonly AnsweredOutput[],
 ): InferResponseMessage {
-  const wanted = request.outputs.length === 0 ? outputs : request.outputs.map((name) => findOutput(outputs, name));
   return {
     model_name: request.service,
     model_version: version,
     id: request.id,
     parameters: {},
-    outputs: wanted.map(({ name, datatype, shape }) => ({ name, datatype, shape: [...shape] })),
-    raw_output_contents: wanted.map(({ data }) => data),
+    outputs: outputs.map(({ name, datatype, shape, place }) => ({
+      name,
+      datatype,
+      shape: [...shape],
+      ...(place === null ? {} : { parameters: encodePlace(place) }),
+    })),
+    raw_output_contents: outputs.map(({ data }) => data),
   };
 }
 
-function findOutput(outputs: readonly Tensor[], name: string): Tensor {
-  const output = outputs.find((candidate) => candidate.name === name);
-  if (output === undefined)
-    throw malformed(`output ${quoteName(name)}: expected an output of the service, found another name`);
-  return output;
+function encodePlace({ region, offset, byteSize }: RegionPlace): InferParametersMessage {
+  return {
+    shared_memory_region: { string_param: region },
+    shared_memory_byte_size: { int64_param: byteSize },
+    shared_memory_offset: { int64_param: offset },
+  };
 }
 
 function malformed(message: string): SignetError {

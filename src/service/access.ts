@@ -5,15 +5,18 @@ import type { Log } from "../telemetry/index.ts";
 import { hashSecret, type Role, readTokens, type TokenRecord } from "./access-file.ts";
 import { type CallLimits, noLimits } from "./call-quotas.ts";
 
-/** What a call does. ServerLive, ServerReady and health need no identity and so no action. */
-export type Action = "metadata" | "infer" | "operate" | "administer";
+/**
+ * What a call does. ServerLive, ServerReady and health need no identity and so no action. `share` is to lend the
+ * server shared memory.
+ */
+export type Action = "metadata" | "share" | "infer" | "operate" | "administer";
 
 /** Each role may do what the one before it may, and more. */
 const actionsByRole: Readonly<Record<Role, readonly Action[]>> = {
   viewer: ["metadata"],
-  client: ["metadata", "infer"],
-  operator: ["metadata", "infer", "operate"],
-  admin: ["metadata", "infer", "operate", "administer"],
+  client: ["metadata", "share", "infer"],
+  operator: ["metadata", "share", "infer", "operate"],
+  admin: ["metadata", "share", "infer", "operate", "administer"],
 };
 
 /** Who calls. Only authenticate() makes one. */
@@ -23,8 +26,9 @@ export interface Identity {
   readonly role: Role;
   readonly limits: CallLimits;
   /**
-   * Passes where the caller may do this; `service` names the one it concerns. Grants per service limit infer
-   * and operate; metadata is open to every role, and an admin has every service.
+   * Passes where the caller may do this; `service` names the one it concerns, and none is named where it concerns the
+   * server as a whole. Grants per service limit infer and operate, which then need a service; metadata and share they
+   * do not concern, and an admin has every service.
    * @throws PERMISSION_DENIED
    */
   require(action: Action, service?: string): void;
@@ -155,7 +159,7 @@ function identityOf({ id, name, role, services, limits = noLimits }: TokenRecord
       if (!actionsByRole[role].includes(action)) {
         throw new SignetError("PERMISSION_DENIED", `token ${name}: expected a role that may ${action}, found ${role}`);
       }
-      const isLimited = action !== "metadata" && role !== "admin" && services !== "all";
+      const isLimited = action !== "metadata" && action !== "share" && role !== "admin" && services !== "all";
       if (isLimited && (service === undefined || !services.includes(service))) {
         throw new SignetError("PERMISSION_DENIED", `token ${name}: expected a grant for the service, found none`);
       }

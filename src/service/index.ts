@@ -16,6 +16,7 @@ export type { DoctorFinding } from "./doctor/finding.ts";
 export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
+export type { AnsweredOutput, InferInput, RequestedOutput } from "./infer-tensors.ts";
 export { Inference, type Service } from "./inference.ts";
 export { installBundle } from "./install-bundle.ts";
 export { authorizeInstalled, type InstalledAuthorization } from "./installed-authorization.ts";
@@ -31,3 +32,4 @@ export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } f
 export type { Duration, ServiceStatistics } from "./service-statistics.ts";
 export { remainingOf, serviceRefusal } from "./service-terms.ts";
 export { readServingState } from "./serving-state.ts";
+export { type RegionDescription, type RegionPlace, SharedMemory } from "./shared-memory.ts";

@@ -3,10 +3,11 @@ import type { Job, JobResult, ServiceRunner } from "../engine/index.ts";
 import { SignetError } from "../errors.ts";
 import { isNearEnd, type LicenseTime, type ServiceConf } from "../license/index.ts";
 import type { Log, RunLog } from "../telemetry/index.ts";
-import { type Tensor, validateInputs, validateOutputs } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
+import { type AnsweredOutput, type InferInput, InferTensors, type RequestedOutput } from "./infer-tensors.ts";
 import { FilesTouchedError, type SecondAuthorization } from "./second-authorization.ts";
 import { ServiceStatistics } from "./service-statistics.ts";
+import type { SharedMemory } from "./shared-memory.ts";
 
 /** A licensed service with everything that is needed to run a call. */
 export interface Service {
@@ -17,13 +18,19 @@ export interface Service {
   readonly callTimeoutMs: number;
 }
 
+export interface InferenceParts {
+  readonly runLog: RunLog;
+  readonly log: Log;
+  readonly sharedMemory: SharedMemory;
+}
+
 export interface InferenceCall {
   readonly service: string;
   /** Empty for the licensed version. */
   readonly version: string;
-  readonly inputs: readonly Tensor[];
-  /** Names of wanted outputs; empty for all. */
-  readonly outputs: readonly string[];
+  readonly inputs: readonly InferInput[];
+  /** The wanted outputs, in the order of the answer; empty for all. */
+  readonly outputs: readonly RequestedOutput[];
   /** 0 is normal, 1 most urgent, larger less urgent. */
   readonly priority: number;
   /** The client's address, for the run log. */
@@ -36,7 +43,7 @@ export interface InferenceCall {
 
 export interface InferenceResult {
   readonly version: string;
-  readonly outputs: readonly Tensor[];
+  readonly outputs: readonly AnsweredOutput[];
   /** Where the service's license stands; null while its end is far. */
   readonly nearEnd: LicenseTime | null;
 }
@@ -48,17 +55,18 @@ const MAX_TRIES = 5;
 
 /** What the server does for a client, independent of the wire: find, authorize, check, run, record. */
 export class Inference {
-  #services: ReadonlyMap<string, Service>;
+  #services: ReadonlyMap<string, Service> = new Map();
   readonly #runLog: RunLog;
   readonly #log: Log;
+  readonly #sharedMemory: SharedMemory;
   readonly #statistics = new Map<string, ServiceStatistics>();
   /** Refusals that the log has already: `SERVICE CODE`. A client that goes on asking must not fill the disk. */
   readonly #reported = new Set<string>();
 
-  constructor(services: readonly Service[], runLog: RunLog, log: Log) {
-    this.#services = mapByName(services);
+  constructor({ runLog, log, sharedMemory }: InferenceParts) {
     this.#runLog = runLog;
     this.#log = log;
+    this.#sharedMemory = sharedMemory;
   }
 
   get services(): Service[] {
@@ -114,12 +122,13 @@ export class Inference {
     let durationMs = 0;
     let outcome = "OK";
     let charged = false;
+    let tensors: InferTensors | undefined;
     try {
       // Refused early, before the request is looked at, is what would be refused anyway.
       const hashing = service.authorization.verify();
       if (hashing) await hashing;
-      const inputs = validateInputs(call.inputs, service.conf.inputs);
-      validateOutputs(call.outputs, service.conf.outputs);
+      tensors = new InferTensors(service.conf, call, (place) => this.#sharedMemory.open(identity, place));
+      const { inputs } = tensors;
       const result = await this.#submit(service, {
         inputs,
         priority: call.priority === 0 ? NORMAL_PRIORITY : call.priority,
@@ -135,9 +144,10 @@ export class Inference {
         },
       });
       ({ queueMs, runMs: durationMs } = result);
+      const outputs = tensors.answer(result.outputs);
       statistics.succeed(performance.now() - arrivedMs, result);
       const { time } = this.#present(service).authorization;
-      return { version: service.conf.version, outputs: result.outputs, nearEnd: isNearEnd(time) ? time : null };
+      return { version: service.conf.version, outputs, nearEnd: isNearEnd(time) ? time : null };
     } catch (thrown) {
       const error = SignetError.from(thrown);
       outcome = error.code;
@@ -149,6 +159,7 @@ export class Inference {
         this.#log.error({ err: error, jobId, service: call.service }, "a job failed unexpectedly");
       throw error;
     } finally {
+      tensors?.release();
       this.#runLog.append({
         time: new Date().toISOString(),
         service: service.conf.name,

@@ -1,4 +1,5 @@
 export { countBytesElements, encodeBytesElements } from "./bytes-elements.ts";
+export { classify, isClassifiable } from "./classify.ts";
 export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
 export { jsonTensorSchema, tensorFromJson, tensorToJson } from "./json.ts";
 export { quoteName } from "./quote-name.ts";

@@ -1,0 +1,123 @@
+import { SignetError } from "../errors.ts";
+import type { ServiceConf } from "../license/index.ts";
+import {
+  classify,
+  datatypes,
+  elementCount,
+  isClassifiable,
+  quoteName,
+  type Tensor,
+  type TensorSpec,
+  validateInputs,
+  validateOutputs,
+} from "../tensor/index.ts";
+import type { RegionPlace, RegionWindow } from "./shared-memory.ts";
+
+/** An input with its data, or without and with where in shared memory that lies. */
+export type InferInput = Tensor & { readonly place: RegionPlace | null };
+
+export interface RequestedOutput {
+  readonly name: string;
+  /** How many of its largest elements are wanted instead of the tensor; 0 for the tensor. */
+  readonly classes: number;
+  /** Where in shared memory its data is to go; null for the answer. */
+  readonly place: RegionPlace | null;
+}
+
+/** An output as it is answered, in the same way. */
+export type AnsweredOutput = Tensor & { readonly place: RegionPlace | null };
+
+/**
+ * The tensors of one call: inputs fetched and validated, outputs delivered as they were asked for. Holds on to the
+ * shared memory of the call until it is released.
+ */
+export class InferTensors {
+  /** In the service's order. */
+  readonly inputs: readonly Tensor[];
+  readonly #conf: ServiceConf;
+  readonly #outputs: readonly RequestedOutput[];
+  readonly #windows = new Map<RequestedOutput, RegionWindow>();
+
+  /** @throws REQUEST_MALFORMED, and what `open` throws */
+  constructor(
+    conf: ServiceConf,
+    { inputs, outputs }: { readonly inputs: readonly InferInput[]; readonly outputs: readonly RequestedOutput[] },
+    open: (place: RegionPlace) => RegionWindow,
+  ) {
+    this.#conf = conf;
+    this.inputs = validateInputs(
+      inputs.map((input) => fetchInput(input, open)),
+      conf.inputs,
+    );
+    const specs = validateOutputs(
+      outputs.map(({ name }) => name),
+      conf.outputs,
+    );
+    this.#outputs = outputs.length > 0 ? outputs : specs.map(({ name }) => ({ name, classes: 0, place: null }));
+    try {
+      this.#outputs.forEach((output, index) => {
+        verifyOutput(output, specs[index]!);
+        if (output.place !== null) this.#windows.set(output, open(output.place));
+      });
+    } catch (error) {
+      this.release();
+      throw error;
+    }
+  }
+
+  /** @throws SHARED_MEMORY_INVALID where an output does not fit its place */
+  answer(outputs: readonly Tensor[]): AnsweredOutput[] {
+    return this.#outputs.map((requested) => {
+      const output = outputs.find(({ name }) => name === requested.name)!;
+      const { place, classes } = requested;
+      if (classes > 0) return { ...classify(output, classes, this.#labelsOf(output.name)), place: null };
+      if (place === null) return { ...output, place };
+      this.#windows.get(requested)!.write(output.data);
+      return { ...output, data: nothing, place: { ...place, byteSize: output.data.byteLength } };
+    });
+  }
+
+  /** Lets go of shared memory. Safe to call twice. */
+  release(): void {
+    for (const window of this.#windows.values()) window.release();
+  }
+
+  /** The vendor's parameter `labels.OUTPUT`, or `labels` for every output: one label a line. */
+  #labelsOf(output: string): string[] {
+    const { parameters } = this.#conf;
+    const text = [`labels.${output}`, "labels"]
+      .map((key) => ownText(parameters, key))
+      .find((each) => each !== undefined);
+    return text === undefined ? [] : text.replace(/\n$/, "").split("\n");
+  }
+}
+
+const nothing = new Uint8Array(0);
+
+function fetchInput(input: InferInput, open: (place: RegionPlace) => RegionWindow): Tensor {
+  const { name, datatype, shape, place } = input;
+  if (place === null) return input;
+  const window = open(place);
+  try {
+    return { name, datatype, shape, data: window.read() };
+  } finally {
+    window.release();
+  }
+}
+
+/** What can be known to fail is refused before the run is charged. */
+function verifyOutput({ classes, place }: RequestedOutput, { name, datatype, shape }: TensorSpec): void {
+  const malformed = (words: string) => new SignetError("REQUEST_MALFORMED", `output ${quoteName(name)}: ${words}`);
+  if (classes > 0 && place !== null) throw malformed("expected classes or shared memory, found both");
+  if (classes > 0 && !isClassifiable(datatype)) {
+    throw malformed(`expected a datatype of numbers to classify, found ${datatype}`);
+  }
+  const size = datatypes[datatype].bytes;
+  if (place === null || size === null || shape.includes(-1)) return;
+  const bytes = elementCount(shape) * size;
+  if (bytes > place.byteSize) throw malformed(`expected room for ${bytes} bytes, found ${place.byteSize}`);
+}
+
+function ownText(parameters: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(parameters, key) ? parameters[key] : undefined;
+}
