@@ -49,11 +49,18 @@ export function readFeatures(outcome: string): number[] {
   return features;
 }
 
-/** How many blocks are among the features. */
-export function countBlocks(features: ReadonlySet<number>): number {
+/** The features without how often a block ran: what is worth keeping for ever. */
+export function withoutCounts(features: Iterable<number>): Set<number> {
   const reached = new Set<number>();
-  for (const feature of features) if (feature < MAX_BLOCKS * BUCKETS) reached.add(Math.floor(feature / BUCKETS));
-  return reached.size;
+  for (const feature of features) {
+    reached.add(feature < MAX_BLOCKS * BUCKETS ? Math.floor(feature / BUCKETS) : feature);
+  }
+  return reached;
+}
+
+/** How many blocks are among the features. */
+export function countBlocks(features: Iterable<number>): number {
+  return [...withoutCounts(features)].filter((feature) => feature < MAX_BLOCKS).length;
 }
 
 /** Words without what differs from input to input, or every number in a message would look like something new. */

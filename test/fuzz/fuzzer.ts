@@ -1,5 +1,5 @@
 import { randomFrom } from "../helpers/seeded-random.ts";
-import { blocks, countBlocks, readFeatures, resetHits } from "./coverage.ts";
+import { blocks, countBlocks, readFeatures, resetHits, withoutCounts } from "./coverage.ts";
 import type { MutationSource } from "./mutate.ts";
 import { type Outcome, type Target, tryInput } from "./target.ts";
 
@@ -109,16 +109,17 @@ export class Fuzzer {
 
   /** A few short inputs that do much of what was seen: again and again the one that adds most for its length. */
   bestInputs(limits: { count: number; bytes: number }): Buffer[] {
-    const missing = new Set(this.#seen);
-    const worthOf = ({ input, features }: Kept) =>
-      features.reduce((sum, feature) => sum + Number(missing.has(feature)), 0) / (WORTH_BYTES + input.length);
+    const kept = this.#kept.map(({ input, features }) => ({ input, features: withoutCounts(features) }));
+    const missing = withoutCounts(this.#seen);
+    const worthOf = ({ input, features }: (typeof kept)[number]) =>
+      [...features].filter((feature) => missing.has(feature)).length / (WORTH_BYTES + input.length);
     const best: Buffer[] = [];
     let bytes = 0;
     while (best.length < limits.count) {
-      const ranked = this.#kept.map((kept) => ({ kept, worth: worthOf(kept) }));
-      const fitting = ranked.filter(({ kept, worth }) => worth > 0 && bytes + kept.input.length <= limits.bytes);
+      const ranked = kept.map((each) => ({ ...each, worth: worthOf(each) }));
+      const fitting = ranked.filter(({ input, worth }) => worth > 0 && bytes + input.length <= limits.bytes);
       if (fitting.length === 0) break;
-      const { input, features } = fitting.reduce((a, b) => (b.worth > a.worth ? b : a)).kept;
+      const { input, features } = fitting.reduce((a, b) => (b.worth > a.worth ? b : a));
       for (const feature of features) missing.delete(feature);
       best.push(input);
       bytes += input.length;
