@@ -23,12 +23,20 @@ export interface AttackTableOptions {
 /** Prints the attacks of a test run: what was tried, what happened, with which codes. Fails if one succeeded. */
 export default class AttackReporter implements Reporter {
   readonly #options: AttackTableOptions;
+  #ended = 0;
 
   constructor(options: AttackTableOptions) {
     this.#options = options;
   }
 
+  /** Shows a person that something happens: it takes minutes. */
+  onTestCaseResult(): void {
+    this.#ended++;
+    if (process.stderr.isTTY) process.stderr.write(`\r${this.#ended} tests\u001b[K`);
+  }
+
   onTestRunEnd(modules: readonly TestModule[]): void {
+    if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
     const rows: Row[] = [];
     const skipped: string[] = [];
     let brokenFiles = 0;
