@@ -4,6 +4,10 @@ import { ElfImage } from "./elf.ts";
 const SYMBOL_BYTES = 24;
 /** Far more than any library exports; a damaged table must not keep us busy. */
 const MAX_SYMBOLS = 1 << 20;
+/** Templates of C++ get names of many kilobytes. */
+const MAX_SYMBOL_BYTES = 64 * 1024;
+/** Of all names together; they may overlap in the file. */
+const MAX_NAMES_BYTES = 64 * 1024 * 1024;
 const DT_SYMTAB = 6;
 const DT_STRTAB = 5;
 const DT_STRSZ = 10;
@@ -21,7 +25,7 @@ export function exportedSymbols(bytes: Uint8Array): string[] {
   const hashAddress = value(DT_GNU_HASH);
   const symbolsAddress = value(DT_SYMTAB);
   if (hashAddress === undefined || symbolsAddress === undefined) return [];
-  const strings = image.stringTable(value(DT_STRTAB), value(DT_STRSZ));
+  const strings = image.stringTable(value(DT_STRTAB), value(DT_STRSZ), MAX_SYMBOL_BYTES);
   const hash = image.viewAt(hashAddress, "hash table");
   const symbols = image.viewAt(symbolsAddress, "symbol table");
 
@@ -31,6 +35,7 @@ export function exportedSymbols(bytes: Uint8Array): string[] {
   const buckets = 16 + bloomWords * 8;
   const chains = buckets + bucketCount * 4;
   const names: string[] = [];
+  let namesBytes = 0;
   let next = firstHashed;
   for (let bucket = 0; bucket < bucketCount && names.length < MAX_SYMBOLS; bucket++) {
     let index = word(hash, buckets + bucket * 4);
@@ -40,7 +45,10 @@ export function exportedSymbols(bytes: Uint8Array): string[] {
     // The last link of a chain has its lowest bit set; a chain without an end runs into the table's.
     for (let isLast = false; !isLast && names.length < MAX_SYMBOLS; index++) {
       const link = word(hash, chains + (index - firstHashed) * 4);
-      names.push(strings(word(symbols, index * SYMBOL_BYTES)));
+      const name = strings(word(symbols, index * SYMBOL_BYTES));
+      names.push(name);
+      namesBytes += name.length;
+      if (namesBytes > MAX_NAMES_BYTES) throw damaged("has more names of symbols than a library can use");
       isLast = (link & 1) === 1;
     }
     next = index;

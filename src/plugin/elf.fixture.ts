@@ -50,9 +50,10 @@ export function useLibrary({ soname, needed = [], runpath, machine = 62 }: Libra
  * The same with a GNU hash table.
  * @param buckets where the chain of each begins; symbols that are offered begin at 1
  * @param links one for each symbol; an odd one ends its chain
+ * @param name of all symbols
  */
-export function useLibraryWithSymbols(buckets: readonly number[], links: readonly number[]): Buffer {
-  const plain = useLibrary({ soname: "liba.so.1", needed: ["a", "b"] });
+export function useLibraryWithSymbols(buckets: readonly number[], links: readonly number[], name = "a"): Buffer {
+  const plain = useLibrary({ soname: "liba.so.1", needed: [name, "b"] });
   const hashAt = Math.ceil(plain.length / 8) * 8;
   const filterWords = 1;
   const words = [buckets.length, 1, filterWords, 0, 0, 0, ...buckets, ...links];

@@ -127,15 +127,19 @@ export class ElfImage {
   }
 
   /** A reader of NUL-terminated names in DT_STRTAB. */
-  stringTable(address: number | undefined, size: number | undefined): (index: number) => string {
+  stringTable(
+    address: number | undefined,
+    size: number | undefined,
+    maxNameBytes = MAX_NAME_BYTES,
+  ): (index: number) => string {
     if (address === undefined || size === undefined) throw malformed("has no dynamic string table");
     const { offset, available } = this.#resolve(address, "string table");
     if (size > available) throw malformed("has a string table that leaves its segment");
     const table = this.#bytes.subarray(offset, offset + size);
     return (index) => {
       if (!(index < size)) throw malformed("has a name outside its string table");
-      const end = table.subarray(index, index + MAX_NAME_BYTES + 1).indexOf(0);
-      if (end < 0) throw malformed(`has a name longer than ${MAX_NAME_BYTES} bytes`);
+      const end = table.subarray(index, index + maxNameBytes + 1).indexOf(0);
+      if (end < 0) throw malformed(`has a name longer than ${maxNameBytes} bytes`);
       // latin1 keeps every byte distinct, so two different names can never look the same.
       return Buffer.from(table.subarray(index, index + end)).toString("latin1");
     };
