@@ -132,9 +132,9 @@ export class Connection extends EventEmitter {
   }
 
   /** Called by a stream at its end. */
-  forget(stream: Stream, code: number): void {
+  forget(stream: Stream): void {
     this.#awake.delete(stream);
-    this.streams.remove(stream.id, !stream.isRemoteEnded || code !== ErrorCode.NO_ERROR);
+    this.streams.remove(stream.id, stream.isReset);
     this.#callEndedMs = this.nowMs;
     if (this.streams.size === 0 && this.#ending === "named") this.#end();
   }

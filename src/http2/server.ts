@@ -65,7 +65,7 @@ export class Http2Server extends EventEmitter {
             socket.on("data", (chunk: Buffer) => connection.read(chunk, chunk.length));
           });
     this.#server.on("error", (error) => this.emit("error", error));
-    this.#server.on("close", () => this.emit("close"));
+    for (const event of ["listening", "close"]) this.#server.on(event, () => this.emit(event));
     // Failed handshakes are the clients' affair.
     this.#server.on("tlsClientError", (_error, socket) => socket.destroy());
     this.#sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();

@@ -45,6 +45,8 @@ export class Stream {
   isLocalEnded = false;
   isClosed = false;
   isHeadSent = false;
+  /** Whether we ended it while the client may not know: its frames may still be on their way. */
+  isReset = false;
   /** When something last came or went, by the connection's clock. */
   movedMs: number;
 
@@ -191,6 +193,7 @@ export class Stream {
   /** Ends both sides at once, without a word more to the client than the code. */
   reset(code: number): void {
     if (this.isClosed) return;
+    this.isReset = true;
     this.connection.writer.reset(this.id, code);
     this.close(code);
   }
@@ -234,7 +237,7 @@ export class Stream {
     this.reader.stop();
     this.#parts = [];
     this.#waitingBytes = 0;
-    this.connection.forget(this, code);
+    this.connection.forget(this);
     this.owner.onClose(code);
   }
 
@@ -249,8 +252,8 @@ export class Stream {
   #endLocal(): void {
     this.isLocalEnded = true;
     // Section 8.1: a response that is complete asks for no more of the request.
-    if (!this.isRemoteEnded) this.connection.writer.reset(this.id, ErrorCode.NO_ERROR);
-    this.close(ErrorCode.NO_ERROR);
+    if (this.isRemoteEnded) this.close(ErrorCode.NO_ERROR);
+    else this.reset(ErrorCode.NO_ERROR);
   }
 }
 
