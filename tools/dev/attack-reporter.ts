@@ -8,6 +8,7 @@ interface Row {
   readonly outcome: string;
   /** How often each code was seen. */
   readonly codes: Readonly<Record<string, number>>;
+  readonly exits: readonly number[];
   readonly isHeldOff: boolean;
   readonly file: string;
   readonly test: string;
@@ -41,7 +42,8 @@ export default class AttackReporter implements Reporter {
     const skipped: string[] = [];
     let brokenFiles = 0;
     for (const module of modules) {
-      for (const error of module.errors()) {
+      const suites = [...module.children.allSuites()];
+      for (const error of [module, ...suites].flatMap((part) => part.errors())) {
         brokenFiles++;
         console.error(`${module.relativeModuleId}: ${error.message}`);
       }
@@ -79,6 +81,7 @@ function rowOf(
     tried,
     outcome: isHeldOff ? seen : `NOT HELD OFF: ${failure.split("\n")[0]}`,
     codes,
+    exits,
     isHeldOff,
     file: test.module.relativeModuleId,
     test: test.fullName,
@@ -107,21 +110,16 @@ function linesOf(rows: readonly Row[]): string[][] {
 }
 
 function printTables(rows: readonly Row[]): void {
-  const tables = families.map((family) => ({ family, lines: linesOf(rows.filter((row) => row.family === family)) }));
   const header = ["ATTACK", "TRIED", "OUTCOME", "CODE"];
-  const all = [header, ...tables.flatMap(({ lines }) => lines)];
-  const widths = header.map((_, column) => Math.max(...all.map((cells) => cells[column]!.length)));
-  const print = (cells: readonly string[]) =>
-    console.log(
-      cells
-        .map((text, column) => text.padEnd(widths[column]!))
-        .join("  ")
-        .trimEnd(),
-    );
-  for (const { family, lines } of tables) {
+  for (const family of families) {
+    const lines = linesOf(rows.filter((row) => row.family === family));
     if (lines.length === 0) continue;
     console.log(`\nattacks on ${family}`);
-    print(header);
-    for (const cells of lines) print(cells);
+    const table = [header, ...lines];
+    const widths = header.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)));
+    for (const cells of table) {
+      const padded = cells.map((text, column) => text.padEnd(widths[column]!));
+      console.log(padded.join("  ").trimEnd());
+    }
   }
 }
