@@ -47,6 +47,8 @@ export interface Descriptors {
   /** Memory files: sealed libraries and models, and the slots of services. */
   readonly memory: number;
   readonly sockets: number;
+  /** Files in /dev/shm, which other processes could open by their names. */
+  readonly named: number;
 }
 
 export function readDescriptors(pid: number): Descriptors {
@@ -58,12 +60,7 @@ export function readDescriptors(pid: number): Descriptors {
     }
   });
   const count = (begin: string) => targets.filter((target) => target.startsWith(begin)).length;
-  return { all: targets.length, memory: count("/memfd:"), sockets: count("socket:") };
-}
-
-/** Files in POSIX shared memory, on the whole machine. */
-export function sharedMemoryFiles(): string[] {
-  return listOf("/dev/shm");
+  return { all: targets.length, memory: count("/memfd:"), sockets: count("socket:"), named: count("/dev/shm/") };
 }
 
 function listOf(directory: string): string[] {

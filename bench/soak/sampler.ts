@@ -12,6 +12,8 @@ export interface Sample {
   readonly gatewayMiB: number;
   readonly descriptors: number;
   readonly memoryFiles: number;
+  /** Files in /dev/shm that it or a service host has open: all its shared memory is to be nameless. */
+  readonly namedMemory: number;
   readonly hosts: readonly { readonly service: string; readonly rssMiB: number }[];
   /** Ended children that the server has not taken notice of. */
   readonly zombies: readonly number[];
@@ -30,6 +32,10 @@ export function takeSample(pid: number, life: number, startedMs: number, data: D
     gatewayMiB: rounded(gateway.rssMiB),
     descriptors: all,
     memoryFiles: memory,
+    namedMemory: [pid, ...children.map((child) => child.pid)].reduce(
+      (sum, each) => sum + readDescriptors(each).named,
+      0,
+    ),
     hosts: children
       .filter(({ isZombie }) => !isZombie)
       .map(({ pid, rssMiB }) => ({ service: serviceOf(pid), rssMiB: rounded(rssMiB) })),

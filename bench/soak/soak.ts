@@ -6,7 +6,6 @@ import { SoakDesk } from "./desk.ts";
 import { type DisturbanceName, opening } from "./disturbances.ts";
 import { Life, type LifeReport, type Stage } from "./life.ts";
 import { type LifePlan, planLives } from "./plan.ts";
-import { sharedMemoryFiles } from "./processes.ts";
 import type { Surprise, Tally } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { type Growth, growthOf, kibOf, type Sample, takeSample } from "./sampler.ts";
@@ -81,7 +80,6 @@ export class Soak {
   async run(): Promise<SoakReport> {
     const { desk, clients, random } = this.#stage;
     const { seconds } = this.#options;
-    const shared = sharedMemoryFiles();
     const sampling = setInterval(() => this.#sample(), SAMPLE_MS);
     try {
       await desk.setUp();
@@ -98,7 +96,7 @@ export class Soak {
       await clients.end();
       this.#events.end();
     }
-    await this.#verifyEnd(shared);
+    await this.#verifyEnd();
     return this.#report();
   }
 
@@ -117,15 +115,13 @@ export class Soak {
     for (const [words, count] of life.server.errors) this.#errors.set(words, (this.#errors.get(words) ?? 0) + count);
   }
 
-  async #verifyEnd(sharedBefore: readonly string[]): Promise<void> {
+  async #verifyEnd(): Promise<void> {
     const { desk, verdict } = this.#stage;
     const failure = await desk.signet("audit", "verify").then(
       () => null,
       (error: Error) => error.message,
     );
     verdict.expect("at the end the audit log is whole", failure === null, () => `${failure}`);
-    const left = sharedMemoryFiles().filter((name) => !sharedBefore.includes(name));
-    verdict.expect("nothing is left in /dev/shm", left.length === 0, () => left.join(", "));
     const growth = growthOf(this.#samples);
     if (growth === null || growth.minutes < JUDGED_MIN) return;
     verdict.expect(
@@ -160,6 +156,7 @@ export class Soak {
     if (sample === null) return;
     const zombies = sample.zombies.filter((pid) => this.#samples.at(-1)?.zombies.includes(pid));
     verdict.expect("a server leaves no zombies", zombies.length === 0, () => `life ${life.number}: ${zombies}`);
+    verdict.expect("nobody has a file in /dev/shm open", sample.namedMemory === 0, () => `life ${life.number}`);
     this.#samples.push(sample);
     note({ sample });
   }
