@@ -1,9 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { attacksOn } from "../helpers/attack.ts";
 import { type Machine, useMachine, whyNoMachine } from "../helpers/machine.ts";
 import { nativeProgram } from "../helpers/native.ts";
 import { begin, hello, Operator, step, storyTimeout, untilLeft, useStick, Vendor, wait } from "./cast.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 const whyNot = whyNoMachine();
 
@@ -21,7 +24,10 @@ async function useHost(): Promise<{ vendor: Vendor; operator: Operator; machine:
   return { vendor: new Vendor(stick), operator: new Operator(stick, machine), machine };
 }
 
-test("the clock is set back, ahead, and right again", storyTimeout, async ({ skip }) => {
+test("the clock is set back, ahead, and right again", {
+  ...storyTimeout,
+  ...attack("sets the clock of the whole host", "really: two days back, a year ahead, over a restart"),
+}, async ({ skip }) => {
   skip(whyNot !== undefined, whyNot);
   const { vendor, operator, machine } = await useHost();
   await step("0. A host has a license for 40 days.", () => begin(vendor, operator, { validDays: 40, graceDays: 5 }));

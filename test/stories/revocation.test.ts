@@ -1,9 +1,15 @@
 import { expect, test } from "vitest";
+import { attacksOn } from "../helpers/attack.ts";
 import { begin, hello, Operator, step, storyTimeout, useStick, Vendor } from "./cast.ts";
+
+const attack = attacksOn("licenses");
 
 const SOMEBODY_ELSES = "00000000-0000-4000-8000-000000000000";
 
-test("a license is withdrawn for good, and an issuer is replaced", storyTimeout, async () => {
+test("a license is withdrawn for good, and an issuer is replaced", {
+  ...storyTimeout,
+  ...attack("brings a withdrawn license back", "with the two programs: an older list, none, a stolen issuer"),
+}, async () => {
   const stick = useStick();
   const [vendor, operator, neighbor] = [new Vendor(stick), new Operator(stick), new Operator(stick)];
   await step("0. A host has a license, and serves.", () => begin(vendor, operator, { validDays: 40 }));
