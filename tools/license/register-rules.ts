@@ -18,6 +18,14 @@ export function withdrawnLines(lines: readonly RegisterLine[]): (RegisterLine & 
   return lines.filter((line): line is RegisterLine & Withdrawn => line.event === "withdrawn");
 }
 
+/** The highest number of a revocation list that the register knows of; hosts refuse the next list below it. */
+export function lastListNumber(lines: readonly RegisterLine[]): number {
+  return lines.reduce((highest, line) => {
+    if (line.event === "withdrawn") return Math.max(highest, line.number);
+    return line.event === "rebuilt" ? Math.max(highest, line.revocationNumber) : highest;
+  }, 0);
+}
+
 /** The last license issued under an id; undefined for an id that the register does not know. */
 export function lastIssued(lines: readonly RegisterLine[], licenseId: string): (RegisterLine & Issued) | undefined {
   return issuedLines(lines).findLast((line) => line.licenseId === licenseId);
@@ -111,6 +119,9 @@ export function verifyNumber(
 
 /** @throws ALREADY_MOVED */
 export function verifyNotMoved(lines: readonly RegisterLine[], licenseId: string): void {
+  if (lines.some((line) => line.event === "rebuilt" && line.moved.includes(licenseId))) {
+    throw new SignetError("ALREADY_MOVED", `license ${licenseId}: was given back before the register was rebuilt`);
+  }
   const successor = issuedLines(lines).find((line) => line.movedFrom?.licenseId === licenseId);
   if (successor === undefined) return;
   throw new SignetError("ALREADY_MOVED", `license ${licenseId}: has become ${successor.licenseId}`);

@@ -66,16 +66,28 @@ const withdrawnSchema = z.strictObject({
 
 const rotatedSchema = z.strictObject({ event: z.literal("rotated"), issuerKeyId: sha256Hex, expires: instant });
 
+/** The next lines are from files that were left when the register was lost, with the times those name. */
+const rebuiltSchema = z.strictObject({
+  event: z.literal("rebuilt"),
+  /** How many of them. */
+  lines: z.int().min(0),
+  /** No revocation list may have this number or a lower one. */
+  revocationNumber: z.int().min(0),
+  /** Licenses that were given back by receipts which were used. */
+  moved: z.array(z.uuid()),
+});
+
 const place = { line: z.int().min(1), at: instant, previous: sha256Hex };
 const lineSchema = z.discriminatedUnion("event", [
   issuedSchema.extend(place),
   withdrawnSchema.extend(place),
   rotatedSchema.extend(place),
+  rebuiltSchema.extend(place),
 ]);
 
 export type Issued = z.infer<typeof issuedSchema>;
 export type Withdrawn = z.infer<typeof withdrawnSchema>;
-export type RegisterEntry = Issued | Withdrawn | z.infer<typeof rotatedSchema>;
+export type RegisterEntry = Issued | Withdrawn | z.infer<typeof rotatedSchema> | z.infer<typeof rebuiltSchema>;
 export type RegisterLine = z.infer<typeof lineSchema>;
 
 export interface Register {
@@ -103,10 +115,7 @@ export async function readRegister(directory: string, vendor: VendorCertificates
   return { lines, head };
 }
 
-/**
- * Adds a line; to be called within `withRegisterLock`, with the register as read there. The file is replaced as a whole,
- * so a power cut leaves the old or the new one.
- */
+/** Adds a line of this moment; see appendLines. */
 export async function appendRegister(
   directory: string,
   register: Register,
@@ -114,13 +123,33 @@ export async function appendRegister(
   signer: Signer,
   now: Date,
 ): Promise<Register> {
-  const line = { ...entry, line: register.lines.length + 1, at: now.toISOString(), previous: register.head };
-  const json = JSON.stringify(line);
-  const signature = await signer.sign(preAuthEncoding(payloadTypes.register, Buffer.from(json)));
-  const text = `${json}\t${keyIdOf(signer.publicKey)}\t${signature.toString("base64")}`;
-  const bytes = await readRegisterFile(directory);
-  await replaceFile(join(directory, REGISTER_FILE), `${bytes.toString("utf8")}${text}\n`, 0o600);
-  return { lines: [...register.lines, line], head: createHash("sha256").update(text).digest("hex") };
+  return await appendLines(directory, register, [{ entry, at: now.toISOString() }], signer);
+}
+
+/**
+ * Adds lines; to be called within `withRegisterLock`, with the register as read there. The file is replaced as a whole,
+ * so a power cut leaves the old or the new one.
+ */
+export async function appendLines(
+  directory: string,
+  register: Register,
+  entries: readonly { readonly entry: RegisterEntry; readonly at: string }[],
+  signer: Signer,
+): Promise<Register> {
+  const lines = [...register.lines];
+  let { head } = register;
+  let text = (await readRegisterFile(directory)).toString("utf8");
+  for (const { entry, at } of entries) {
+    const line = { ...entry, line: lines.length + 1, at, previous: head };
+    const json = JSON.stringify(line);
+    const signature = await signer.sign(preAuthEncoding(payloadTypes.register, Buffer.from(json)));
+    const signed = `${json}\t${keyIdOf(signer.publicKey)}\t${signature.toString("base64")}`;
+    text += `${signed}\n`;
+    head = createHash("sha256").update(signed).digest("hex");
+    lines.push(line);
+  }
+  await replaceFile(join(directory, REGISTER_FILE), text, 0o600);
+  return { lines, head };
 }
 
 /** One change of the register at a time: what is decided by it must still hold when it is written. */

@@ -10,7 +10,7 @@ import {
   type RevocationList,
 } from "../../src/license/index.ts";
 import { appendRegister, readRegister, withRegisterLock } from "./register.ts";
-import { withdrawnLines } from "./register-rules.ts";
+import { lastListNumber, withdrawnLines } from "./register-rules.ts";
 import { type Signer, signDocument } from "./signer.ts";
 import { readVendorCertificates } from "./vendor-directory.ts";
 
@@ -42,7 +42,7 @@ export async function withdraw(input: WithdrawInput): Promise<RevocationList> {
     const list: RevocationList = {
       v: 1,
       product: PRODUCT,
-      number: Math.max(0, ...earlier.map(({ number }) => number)) + 1,
+      number: lastListNumber(register.lines) + 1,
       issuedAt: now.toISOString(),
       licenses: union(...earlier.map((line) => line.licenses), licenses),
       issuers: isRoot ? union(...earlier.map((line) => line.issuers), issuers) : [...issuers],

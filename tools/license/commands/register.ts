@@ -1,8 +1,9 @@
-import { Command } from "commander";
-import { type DataFormat, formatFields, formatTable, printData, say } from "../../../src/cli/index.ts";
+import { Command, InvalidArgumentError } from "commander";
+import { type DataFormat, formatFields, formatTable, plural, printData, say } from "../../../src/cli/index.ts";
 import { SignetError } from "../../../src/errors.ts";
 import type { RegisterLine } from "../register.ts";
-import { readVendorCertificates } from "../vendor-directory.ts";
+import { readUnlock, type SigningOptions } from "../signing-options.ts";
+import { openVendorDirectory, readVendorCertificates } from "../vendor-directory.ts";
 
 interface RegisterOptions extends DataFormat {
   readonly vendor: string;
@@ -13,6 +14,10 @@ interface ShowOptions extends RegisterOptions {
   readonly host?: string;
 }
 
+interface RebuildOptions extends RegisterOptions, SigningOptions {
+  readonly revocationNumber?: number;
+}
+
 interface VerifyOptions extends RegisterOptions {
   readonly head?: string;
 }
@@ -20,7 +25,7 @@ interface VerifyOptions extends RegisterOptions {
 /** `signet-license register`: what was issued, to whom, and whether the record of it is whole. */
 export function registerCommand(): Command {
   const command = new Command("register")
-    .description("Show and verify what was issued and withdrawn.")
+    .description("Show, verify and rebuild what was issued and withdrawn.")
     .helpCommand(false);
   command
     .command("show")
@@ -45,7 +50,66 @@ dropped, added or moved. Only lines at the end could be missing: note the head
 that this prints somewhere else, and give it with --head next time.`,
     )
     .action(async (options: VerifyOptions) => verify(options));
+  command
+    .command("rebuild")
+    .description("Write a lost register anew from the licenses, requests and lists that are left.")
+    .argument("<path...>", "files, or directories that are searched for them: bundles, requests, lists, used receipts")
+    .requiredOption("--vendor <directory>", "the vendor's directory, which has no register")
+    .option("--revocation-number <n>", "the highest number of a list ever sent, where that list is lost", parseNumber)
+    .option("--passphrase-file <file>", "file with the passphrase (else $SIGNET_PASSPHRASE, else asked)")
+    .option("--signer-cmd <command>", "sign by a command, once for each line")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+The signature of each file is verified, and one that does not hold ends it. The
+first line of the new register says that it was rebuilt. Give only receipts that
+were used: their licenses count as moved. What has no file any more is unknown,
+and so are reasons, accepted rollbacks and what a moved license became.
+
+Example:
+  $ signet-license register rebuild bundles requests lists --vendor acme`,
+    )
+    .action(async (paths: string[], options: RebuildOptions) => rebuild(paths, options));
   return command;
+}
+
+async function rebuild(paths: readonly string[], options: RebuildOptions): Promise<void> {
+  const { findVendorFiles } = await import("../find-vendor-files.ts");
+  const { rebuildRegister } = await import("../rebuild-register.ts");
+  const { lastListNumber } = await import("../register-rules.ts");
+  const files = await findVendorFiles(paths);
+  if (files.length === 0) throw new SignetError("USAGE", "expected a license, request, list or receipt, found none");
+  const { signer } = await openVendorDirectory(options.vendor, await readUnlock(options));
+  const { revocationNumber = 0, vendor: vendorDirectory } = options;
+  const rebuilt = await rebuildRegister({ vendorDirectory, files, revocationNumber, signer, now: new Date() });
+  const { register, ...found } = rebuilt;
+  const listNumber = lastListNumber(register.lines);
+  printData({ lines: register.lines.length, head: register.head, ...found, listNumber }, options, (data) =>
+    formatFields([
+      ["lines", data.lines],
+      ["head", data.head],
+      ["licenses", data.licenses],
+      ["lists", data.lists],
+      ["used receipts", data.receipts],
+    ]),
+  );
+  say("Note the head elsewhere: it says later whether lines are missing at the end.");
+  if (found.withoutRequest > 0) {
+    const count = plural(found.withoutRequest, "license");
+    say(`${count} without its request: if the host's ledger goes back behind what it quoted then, nobody notices.`);
+  }
+  say(
+    listNumber === 0
+      ? "No revocation list was found. If you ever sent one, begin again with --revocation-number: hosts refuse the next."
+      : `The next revocation list is number ${listNumber + 1}; if you ever sent a higher one, hosts refuse it.`,
+  );
+}
+
+function parseNumber(text: string): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("Expected a whole number.");
 }
 
 async function show(options: ShowOptions): Promise<void> {
@@ -83,6 +147,7 @@ async function read({ vendor }: RegisterOptions) {
 
 function concernsLicense(line: RegisterLine, id: string): boolean {
   if (line.event === "issued") return line.licenseId === id || line.movedFrom?.licenseId === id;
+  if (line.event === "rebuilt") return line.moved.includes(id);
   return line.event === "withdrawn" && line.licenses.includes(id);
 }
 
@@ -101,6 +166,8 @@ function rowOf(line: RegisterLine): string[] {
     }
     case "withdrawn":
       return [...place, `list ${line.number}`, [...line.licenses, ...line.issuers].join(" "), "", line.reason ?? ""];
+    case "rebuilt":
+      return [...place, "REBUILT", `the next ${plural(line.lines, "line")}`, "", "from files that were left"];
     case "rotated":
       return [...place, "new issuer", line.issuerKeyId.slice(0, 16), "", `until ${line.expires.slice(0, 10)}`];
   }
