@@ -63,14 +63,17 @@ export function openRunLog(file: string, log: Log): RunLog {
       waiting = [];
       waitingBytes = 0;
       try {
+        let mayBeTorn = failing;
         if (stale || handle === undefined) {
+          mayBeTorn = true;
           stale = false;
           await handle?.close();
           handle = undefined;
           await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-          handle = await open(file, "a", 0o600);
+          handle = await open(file, "a+", 0o600);
         }
-        if (lines.length > 0) await handle.appendFile(lines.join(""));
+        const begin = mayBeTorn && (await endsInMidLine(handle)) ? "\n" : "";
+        if (lines.length > 0) await handle.appendFile(begin + lines.join(""));
         if (failing) log.info({ file, lost }, "the run log can be written again");
         failing = false;
         lost = 0;
@@ -112,4 +115,12 @@ export function openRunLog(file: string, log: Log): RunLog {
       handle = undefined;
     },
   };
+}
+
+/** A write that kill -9 or a full disk cut off must not spoil the line after it. */
+async function endsInMidLine(handle: FileHandle): Promise<boolean> {
+  const { size } = await handle.stat();
+  if (size === 0) return false;
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, size - 1);
+  return buffer.toString() !== "\n";
 }

@@ -1,5 +1,5 @@
 import { createSecretKey, generateKeyPairSync } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
@@ -212,6 +212,22 @@ describe("the run log", () => {
     expect(statSync(dirname(file)).mode & 0o777).toBe(0o700);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(jobsIn(file)).toEqual([...Array.from({ length: 1000 }, (_, job) => `j${job}`), "last"]);
+  });
+
+  test("begins a new line after one that was cut off", async () => {
+    const { file, runs } = useRunLog();
+    mkdirSync(dirname(file));
+    writeFileSync(file, '{"jobId":"whole"}\n{"jobId":"cut o');
+    runs.append({ ...record, jobId: "first" });
+    runs.append({ ...record, jobId: "second" });
+    await runs.flush();
+    const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+    expect(lines.length).toBe(4);
+    expect([lines[0]!, lines[2]!, lines[3]!].map((line) => JSON.parse(line).jobId)).toEqual([
+      "whole",
+      "first",
+      "second",
+    ]);
   });
 
   test("goes on in a new file after the old one was renamed", async () => {
