@@ -2,13 +2,15 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startVitest } from "vitest/node";
-import AttackReporter from "./attack-reporter.ts";
+import { families } from "./attack-record.ts";
+import AttackReporter, { type AttackTableOptions } from "./attack-reporter.ts";
 
 /** `npm run attack`: performs every attack on the product and prints what happened. */
 
 const usage = `npm run attack -- [--family WORDS] [--json]
   --family WORDS  only the families with these words in their name, such as "ledger" or "by a plugin"
-  --json          one JSON object a line for each attack
+  --json          one JSON object a line for each attack; with npm run --silent nothing else is on stdout
+Attacks on ${families.join(", ")}.
 `;
 
 const root = join(import.meta.dirname, "..", "..");
@@ -22,26 +24,23 @@ function filesWithAttacksOn(words: string): string[] {
   });
 }
 
-const { values, positionals } = parseArgs({
-  options: {
-    family: { type: "string", default: "" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean" },
-  },
-  allowPositionals: true,
-});
-const files = filesWithAttacksOn(values.family);
-if (values.help === true || positionals.length > 0 || files.length === 0) {
+/** null for words that mean nothing here. */
+function readWords(): AttackTableOptions | null {
+  try {
+    const family = { type: "string", default: "" } as const;
+    return parseArgs({ options: { family, json: { type: "boolean", default: false } } }).values;
+  } catch {
+    return null;
+  }
+}
+
+const options = readWords();
+const files = options === null ? [] : filesWithAttacksOn(options.family);
+if (options === null || files.length === 0) {
   process.stderr.write(usage);
-  process.exitCode = values.help === true ? 0 : 2;
+  process.exitCode = 2;
 } else {
-  const reporter = new AttackReporter(values);
-  const vitest = await startVitest(files, {
-    root,
-    run: true,
-    watch: false,
-    tagsFilter: ["attack"],
-    reporters: [reporter],
-  });
+  const reporters = [new AttackReporter(options)];
+  const vitest = await startVitest(files, { root, run: true, watch: false, tagsFilter: ["attack"], reporters });
   await vitest.close();
 }
