@@ -136,6 +136,7 @@ const harmless: readonly [mode: string, amount: number, refusal: string | null][
   ["ok", 1, null],
   ["ok", 2, null],
   ["wait", 30, null],
+  ["wait", 700, null], // so that an orderly stop finds something to wait for
   ["sleep", 30, null],
   ["leak", 20, null],
   ["fail", 1, "PLUGIN_FAILED"],

@@ -87,7 +87,7 @@ export class SoakDesk {
       maxMessageMiB: MAX_MESSAGE_MIB,
       drainMs: 5000,
       defaults: { slotMiB: 16, cancelGraceMs: 500 },
-      services: { faulty: { memoryLimitMiB: 300, maxQueue: 4 } },
+      services: { faulty: { memoryLimitMiB: 300, maxQueue: 8 } },
       ...(security === "none"
         ? {}
         : { tls: { cert: `${tlsDir}/server.crt`, key: `${tlsDir}/server.key`, clientCa: `${tlsDir}/ca.crt` } }),
