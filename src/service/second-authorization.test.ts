@@ -1,8 +1,11 @@
 import { expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import type { License } from "../license/index.ts";
 import { DAY_MS, expectCode, HOUR_MS, noLimits, useLedgerDesk } from "../license/ledger.fixture.ts";
 import type { AuthorizedService } from "./first-authorization.ts";
 import { SecondAuthorization } from "./second-authorization.ts";
+
+const attack = attacksOn("the ledger and the clock");
 
 /** A service of a license of 30 days, on a host whose clock can be set. */
 function useService(enforcement: "strict" | "advisory") {
@@ -17,6 +20,7 @@ function useService(enforcement: "strict" | "advisory") {
 
 test.each(["strict", "advisory"] as const)(
   "a clock set far back refuses calls until it is right: %s",
+  attack.each("sets the clock back while the server runs"),
   (enforcement) => {
     const { clock, authorization } = useService(enforcement);
     clock.wall -= DAY_MS;

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import { attacksOn } from "../helpers/attack.ts";
 import { type Machine, networkCounter, useMachine, whyNoMachine } from "../helpers/machine.ts";
 import { begin, hello, Operator, step, storyTimeout, untilLeft, useStick, Vendor } from "./cast.ts";
 
+const attack = attacksOn("licenses");
 const whyNot = whyNoMachine();
 
 /** What the kernel counts when a program looks a name up, or tries any address but loopback. */
@@ -9,7 +11,10 @@ function attempts(machine: Machine): number {
   return networkCounter(machine, "Ip", "OutNoRoutes") + networkCounter(machine, "Udp", "OutDatagrams");
 }
 
-test("hosts without a network, and one stick between them and the vendor", storyTimeout, async ({ skip }) => {
+test("hosts without a network, and one stick between them and the vendor", {
+  ...storyTimeout,
+  ...attack("goes on with a license that was given back", "with the two programs: a start, another installation"),
+}, async ({ skip }) => {
   skip(whyNot !== undefined, whyNot);
   const stick = useStick();
   const [machine, other] = [await useMachine("none"), await useMachine("none")];

@@ -2,10 +2,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
+import { attacksOn } from "../helpers/attack.ts";
 import { inferRequestBytes } from "../helpers/bare-client.ts";
 import { useMachine, whyNoMachine } from "../helpers/machine.ts";
 import { begin, hello, Operator, step, storyTimeout, untilLeft, useStick, Vendor, wait } from "./cast.ts";
 
+const attack = attacksOn("licenses");
 const whyNot = whyNoMachine();
 
 const DAY_MS = 86_400_000;
@@ -32,7 +34,10 @@ async function trailersOf({ directory }: Operator): Promise<string[]> {
   return ["signet-license-state", "signet-license-days-left"].flatMap((name) => trailers.get(name).map(String));
 }
 
-test("a license that ends is renewed while its server runs", storyTimeout, async ({ skip }) => {
+test("a license that ends is renewed while its server runs", {
+  ...storyTimeout,
+  ...attack("goes back behind a renewal", "with the two programs: the old license, an older copy of the host's data"),
+}, async ({ skip }) => {
   skip(whyNot !== undefined, whyNot);
   const stick = useStick();
   const machine = await useMachine();
