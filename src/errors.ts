@@ -433,6 +433,12 @@ export const errorCatalogue = {
     meaning: "Too many regions of shared memory are registered.",
     next: "Unregister what is not used any more.",
   },
+  TRACING_OFF: {
+    status: "FAILED_PRECONDITION",
+    exit: 1,
+    meaning: "Somebody wants to trace calls, and the configuration does not say where to.",
+    next: "Set traceDir to a directory for traces and start the server again.",
+  },
   QUEUE_FULL: {
     status: "RESOURCE_EXHAUSTED",
     exit: 1,

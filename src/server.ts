@@ -14,6 +14,7 @@ import {
   Inference,
   type InstalledAuthorization,
   LicenseUpkeep,
+  LogSettings,
   openAccess,
   openHostAudit,
   openHostLedger,
@@ -25,6 +26,7 @@ import {
   SecondAuthorization,
   type Service,
   SharedMemory,
+  Tracing,
 } from "./service/index.ts";
 import { type Log, openRunLog } from "./telemetry/index.ts";
 
@@ -80,7 +82,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   let grpc: GrpcServer | undefined;
   let isStopping = false;
   const sharedMemory = new SharedMemory({ isEnabled: config.sharedMemory });
-  const inference = new Inference({ runLog, log, sharedMemory });
+  const tracing = new Tracing({ directory: config.traceDir, log, audit });
+  const inference = new Inference({ runLog, log, sharedMemory, tracing });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
   const isReady = () => !isStopping && inference.isReady;
 
@@ -135,6 +138,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
     closeLedger(ledger, log);
     await runLog.close();
+    await tracing.close();
     await audit.close();
   }
 
@@ -150,6 +154,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       inference,
       repository,
       sharedMemory,
+      tracing,
+      logSettings: new LogSettings({ log, audit }),
       access,
       quotas: new CallQuotas(),
       audit,

@@ -12,6 +12,7 @@ export const auditEvents = [
   "service.ended",
   "service.loaded",
   "service.unloaded",
+  "settings.changed",
   "service.refused",
   // The license
   "license.installed",

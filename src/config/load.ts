@@ -40,8 +40,9 @@ export function parseConfig(
     const { key, path, words } = describeIssue(parsed.error, merged);
     throw new SignetError("CONFIG_INVALID", `${placeOf(path)}: ${key === "" ? "" : `${key}: `}${words}`);
   }
-  const { tls, ...rest } = parsed.data;
   const base = dirname(resolve(where));
+  const { tls, ...others } = parsed.data;
+  const rest = { ...others, traceDir: others.traceDir === null ? null : resolve(base, others.traceDir) };
   if (tls === undefined) return deepFreeze(rest);
   const clientCa = tls.clientCa === null ? null : resolve(base, tls.clientCa);
   return deepFreeze({ ...rest, tls: { ...tls, cert: resolve(base, tls.cert), key: resolve(base, tls.key), clientCa } });

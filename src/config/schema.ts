@@ -123,6 +123,14 @@ export const configSchema = z.strictObject({
     .describe(
       "Lets clients on this machine put tensors into shared memory (/dev/shm) that their user owns, instead of messages.",
     ),
+  traceDir: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Where timestamps of calls are written while an operator traces them, a directory that is made if need be; relative to the configuration file. null allows no traces.",
+    ),
   drainMs: durationMs
     .default(30_000) // systemd's default stop timeout is 90 s
     .describe("How long running jobs may take to end when the server stops, in milliseconds."),

@@ -47,6 +47,15 @@ export interface RegionMessage {
   byte_size: Int64;
 }
 
+export type TraceSettingsMessage = Record<string, { value: string[] }>;
+
+/** At most one of the values is set. */
+export interface LogSettingMessage {
+  bool_param?: boolean;
+  uint32_param?: number;
+  string_param?: string;
+}
+
 /** Every call of the extensions with its request and response. */
 export interface ExtensionCalls {
   ModelStatistics: [{ name: string; version: string }, { model_stats: ModelStatisticsMessage[] }];
@@ -59,4 +68,6 @@ export interface ExtensionCalls {
   CudaSharedMemoryStatus: [{ name: string }, { regions: Record<string, never> }];
   CudaSharedMemoryRegister: [{ name: string }, Empty];
   CudaSharedMemoryUnregister: [{ name: string }, Empty];
+  TraceSetting: [{ settings: TraceSettingsMessage; model_name: string }, { settings: TraceSettingsMessage }];
+  LogSettings: [{ settings: Record<string, LogSettingMessage> }, { settings: Record<string, LogSettingMessage> }];
 }

@@ -1,6 +1,14 @@
 import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
-import type { CallQuotas, Inference, Repository, Service, SharedMemory } from "../service/index.ts";
+import type {
+  CallQuotas,
+  Inference,
+  LogSettings,
+  Repository,
+  Service,
+  SharedMemory,
+  Tracing,
+} from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
 import { infer } from "./infer.ts";
@@ -14,6 +22,7 @@ import type {
 import { modelConfig, platformOf, tensorMetadata } from "./model-config.ts";
 import { modelStatistics } from "./model-statistics.ts";
 import { repositoryHandlers } from "./repository.ts";
+import { settingsHandlers } from "./settings.ts";
 import { sharedMemoryHandlers } from "./shared-memory.ts";
 import { decodeInferRequest } from "./tensors.ts";
 
@@ -21,6 +30,8 @@ export interface InferenceEdge {
   readonly inference: Inference;
   readonly repository: Repository;
   readonly sharedMemory: SharedMemory;
+  readonly tracing: Tracing;
+  readonly logSettings: LogSettings;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
   readonly version: string;
@@ -87,6 +98,7 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     }),
     ...repositoryHandlers(repository, answer),
     ...sharedMemoryHandlers(sharedMemory, answer),
+    ...settingsHandlers(edge, answer),
   };
 }
 
@@ -100,6 +112,8 @@ const extensions = [
   "binary_tensor_data",
   "parameters",
   "statistics",
+  "trace",
+  "logging",
 ];
 
 /** The calls that nobody needs a token for. */

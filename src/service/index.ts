@@ -23,6 +23,7 @@ export { authorizeInstalled, type InstalledAuthorization } from "./installed-aut
 export { readInstalledLicense } from "./installed-license.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";
 export { LicenseUpkeep } from "./license-upkeep.ts";
+export { LogSettings, type LogSettingValue } from "./log-settings.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
 export { type ModelState, Repository, type RepositoryEntry } from "./repository.ts";
@@ -33,3 +34,4 @@ export type { Duration, ServiceStatistics } from "./service-statistics.ts";
 export { remainingOf, serviceRefusal } from "./service-terms.ts";
 export { readServingState } from "./serving-state.ts";
 export { type RegionDescription, type RegionPlace, SharedMemory } from "./shared-memory.ts";
+export { Tracing } from "./tracing.ts";

@@ -8,6 +8,7 @@ import { type AnsweredOutput, type InferInput, InferTensors, type RequestedOutpu
 import { FilesTouchedError, type SecondAuthorization } from "./second-authorization.ts";
 import { ServiceStatistics } from "./service-statistics.ts";
 import type { SharedMemory } from "./shared-memory.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** A licensed service with everything that is needed to run a call. */
 export interface Service {
@@ -22,12 +23,15 @@ export interface InferenceParts {
   readonly runLog: RunLog;
   readonly log: Log;
   readonly sharedMemory: SharedMemory;
+  readonly tracing: Tracing;
 }
 
 export interface InferenceCall {
   readonly service: string;
   /** Empty for the licensed version. */
   readonly version: string;
+  /** The client's own id for the request, for traces; may be empty. */
+  readonly id: string;
   readonly inputs: readonly InferInput[];
   /** The wanted outputs, in the order of the answer; empty for all. */
   readonly outputs: readonly RequestedOutput[];
@@ -59,14 +63,16 @@ export class Inference {
   readonly #runLog: RunLog;
   readonly #log: Log;
   readonly #sharedMemory: SharedMemory;
+  readonly #tracing: Tracing;
   readonly #statistics = new Map<string, ServiceStatistics>();
   /** Refusals that the log has already: `SERVICE CODE`. A client that goes on asking must not fill the disk. */
   readonly #reported = new Set<string>();
 
-  constructor({ runLog, log, sharedMemory }: InferenceParts) {
+  constructor({ runLog, log, sharedMemory, tracing }: InferenceParts) {
     this.#runLog = runLog;
     this.#log = log;
     this.#sharedMemory = sharedMemory;
+    this.#tracing = tracing;
   }
 
   get services(): Service[] {
@@ -122,6 +128,7 @@ export class Inference {
     let durationMs = 0;
     let outcome = "OK";
     let charged = false;
+    const trace = this.#tracing.begin(service.conf, call.id, arrivedMs);
     let tensors: InferTensors | undefined;
     try {
       // Refused early, before the request is looked at, is what would be refused anyway.
@@ -129,6 +136,7 @@ export class Inference {
       if (hashing) await hashing;
       tensors = new InferTensors(service.conf, call, (place) => this.#sharedMemory.open(identity, place));
       const { inputs } = tensors;
+      trace?.queue();
       const result = await this.#submit(service, {
         inputs,
         priority: call.priority === 0 ? NORMAL_PRIORITY : call.priority,
@@ -144,6 +152,7 @@ export class Inference {
         },
       });
       ({ queueMs, runMs: durationMs } = result);
+      trace?.ran(result);
       const outputs = tensors.answer(result.outputs);
       statistics.succeed(performance.now() - arrivedMs, result);
       const { time } = this.#present(service).authorization;
@@ -160,6 +169,7 @@ export class Inference {
       throw error;
     } finally {
       tensors?.release();
+      trace?.end(outcome);
       this.#runLog.append({
         time: new Date().toISOString(),
         service: service.conf.name,

@@ -1,3 +1,3 @@
-export { createLog, type Log } from "./log.ts";
+export { createLog, type Log, type LogFormat, logControlOf } from "./log.ts";
 export { openRunLog, type RunLog } from "./run-log.ts";
 export { Secret } from "./secret.ts";

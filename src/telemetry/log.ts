@@ -6,6 +6,8 @@ import { redact } from "./redact.ts";
 
 export type Log = pino.Logger;
 
+export type LogFormat = "json" | "pretty";
+
 export interface LogOptions {
   readonly level: pino.LevelWithSilent;
   /** auto is pretty where stderr is a terminal. */
@@ -20,6 +22,15 @@ export interface LogOptions {
  */
 export function createLog(options: LogOptions): Log {
   const pretty = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY === true);
+  const raw = options.destination ?? pino.destination({ dest: 2, sync: true });
+  let format: LogFormat = pretty ? "pretty" : "json";
+  let forPeople: pino.DestinationStream | undefined;
+  const targetOf = (wanted: LogFormat) => {
+    if (wanted === "json") return raw;
+    forPeople ??= prettyStream(options.destination);
+    return forPeople;
+  };
+  let target = targetOf(format);
   const log = pino(
     {
       level: options.level,
@@ -31,9 +42,32 @@ export function createLog(options: LogOptions): Log {
       },
       serializers: { err: (described: unknown) => described }, // redact() has already described it
     },
-    pretty ? prettyStream(options.destination) : (options.destination ?? pino.destination({ dest: 2, sync: true })),
+    { write: (line) => void target.write(line) },
   );
+  controls.set(log, {
+    get format() {
+      return format;
+    },
+    set format(wanted) {
+      target = targetOf(wanted);
+      format = wanted;
+    },
+  });
   return withRedactedChildren(log);
+}
+
+/** What can be changed of a log while it is written, beside its level. */
+export interface LogControl {
+  format: LogFormat;
+}
+
+const controls = new WeakMap<Log, LogControl>();
+
+/** Of a log that createLog made. */
+export function logControlOf(log: Log): LogControl {
+  const control = controls.get(log);
+  if (!control) throw new Error("expected a log that createLog made");
+  return control;
 }
 
 /** A child's bindings are serialized when it is made, before formatters see them. */

@@ -76,7 +76,7 @@ describe("what the server says of itself", () => {
           "schedule_policy",
           "model_configuration",
         ],
-        ...["binary_tensor_data", "parameters", "statistics"],
+        ...["binary_tensor_data", "parameters", "statistics", "trace", "logging"],
       ],
     });
   });
