@@ -29,6 +29,8 @@ const SLOW_MS = 250;
 /** Resident memory beyond this is one, too: inputs are a few KiB. */
 const MAX_RSS_BYTES = 1024 ** 3;
 const MEMORY_EVERY = 1024;
+/** How often what the product put off, to the next turn of the event loop, gets its turn. */
+const TURN_EVERY = 64;
 /** What an input of no bytes would count as, where short inputs are preferred. */
 const WORTH_BYTES = 64;
 
@@ -87,6 +89,7 @@ export class Fuzzer {
     if (performance.now() - started > SLOW_MS && (await this.#isSlow(input))) {
       this.#find({ words: `takes more than ${SLOW_MS} ms`, input });
     }
+    if (this.#executions % TURN_EVERY === 0) await new Promise(setImmediate);
     if (this.#executions % MEMORY_EVERY === 0 && process.memoryUsage.rss() > MAX_RSS_BYTES) {
       this.#find({ words: `memory has grown beyond ${MAX_RSS_BYTES} bytes`, input });
     }
