@@ -102,6 +102,7 @@ export class RawClient {
   #rest: Buffer = Buffer.alloc(0);
   #changed: (() => void)[] = [];
   #marks = 0;
+  #block: Buffer = Buffer.alloc(0);
 
   constructor(port: number) {
     this.socket = connect(port, "127.0.0.1");
@@ -174,12 +175,17 @@ export class RawClient {
       const received = { type: this.#rest[3]!, flags: this.#rest[4]!, streamId: readUint31(this.#rest, 5), payload };
       this.#rest = this.#rest.subarray(end);
       this.frames.push(received);
-      if (received.type === FrameType.HEADERS) {
-        const { fields } = this.#decoder.decode(payload, 0, payload.length);
-        this.fields.set(received.streamId, [...(this.fields.get(received.streamId) ?? []), ...fields]);
-      }
+      if (received.type === FrameType.HEADERS || received.type === FrameType.CONTINUATION) this.#takeHeaders(received);
     }
     this.#tell();
+  }
+
+  #takeHeaders({ flags, streamId, payload }: Frame): void {
+    this.#block = Buffer.concat([this.#block, payload]);
+    if ((flags & Flag.END_HEADERS) === 0) return;
+    const { fields } = this.#decoder.decode(this.#block, 0, this.#block.length);
+    this.#block = Buffer.alloc(0);
+    this.fields.set(streamId, [...(this.fields.get(streamId) ?? []), ...fields]);
   }
 
   #tell(): void {

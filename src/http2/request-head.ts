@@ -71,13 +71,14 @@ export function readRequestHead({ fields, isMalformed }: HeaderBlock): RequestHe
       contentLength = Number(value);
     }
   }
-  if (method === undefined || method === "" || authority === "") return null;
+  if (method === undefined || !METHOD.test(method)) return null;
+  if (authority !== undefined && !AUTHORITY.test(authority)) return null;
   if (method === "CONNECT") {
     const isComplete = authority !== undefined && scheme === undefined && path === undefined;
     return isComplete ? new RequestHead(method, "", fields, contentLength) : null;
   }
-  if (scheme === undefined || scheme === "" || path === undefined) return null;
-  const isPathValid = path.charCodeAt(0) === SLASH || (path === "*" && method === "OPTIONS");
+  if (scheme === undefined || !SCHEME.test(scheme) || path === undefined) return null;
+  const isPathValid = PATH.test(path) || (path === "*" && method === "OPTIONS");
   return isPathValid ? new RequestHead(method, path, fields, contentLength) : null;
 }
 
@@ -92,7 +93,11 @@ export function areTrailersValid({ fields, isMalformed }: HeaderBlock): boolean 
 }
 
 const COLON = 0x3a;
-const SLASH = 0x2f;
+/** RFC 9110 section 9.1, RFC 3986 sections 3.1 to 3.3; bytes from 0x80 in a path are taken, as everywhere. */
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
+const AUTHORITY = /^[A-Za-z0-9._~%!$&'()*+,;=:@[\]-]+$/;
+const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
 
 /** Node takes the first of these where one is repeated; joining them would make something new. */
 const singleHeaders: ReadonlySet<string> = new Set([
