@@ -10,23 +10,11 @@ import { failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { compileCrooked, useDirectory } from "../helpers/crooked.ts";
 import { identityService, useServer } from "../helpers/licensed-host.ts";
 import { loadInChild, serviceFile } from "../helpers/loading.ts";
+import { md5Twin, otherMd5Twin } from "../helpers/md5-twins.ts";
 
 const attack = attacksOn("libraries and models");
 
 /** The files of a bundle, exchanged before, while and after they are checked. */
-
-/**
- * Two blocks of 128 bytes with one MD5, published by Wang, Feng, Lai and Yu in "Collisions for Hash Functions MD4, MD5,
- * HAVAL-128 and RIPEMD" (Cryptology ePrint Archive, 2004/199). It stays the same with any common text behind them.
- */
-const block = Buffer.from(
-  "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a" +
-    "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0" +
-    "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70",
-  "hex",
-);
-const twinBlock = Buffer.from(block);
-for (const index of [19, 45, 59, 83, 109, 123]) twinBlock[index]! ^= 0x80;
 
 const hash = (algorithm: string, bytes: Uint8Array) => createHash(algorithm).update(bytes).digest("hex");
 
@@ -108,11 +96,11 @@ describe("attacks on libraries and models", () => {
     const directory = useDirectory();
     const rest = Buffer.alloc(10_000, "weights");
     const library = serviceFile(compileCrooked(join(directory, "plugin.so")));
-    writeFileSync(join(directory, "model.onnx"), Buffer.concat([block, rest]));
+    writeFileSync(join(directory, "model.onnx"), Buffer.concat([md5Twin, rest]));
     const model = serviceFile(join(directory, "model.onnx"), "model");
     verifyFiles(directory, [library, model], new SealedFiles());
 
-    const twin = Buffer.concat([twinBlock, rest]);
+    const twin = Buffer.concat([otherMd5Twin, rest]);
     expect({ size: twin.length, md5: hash("md5", twin) }).toEqual({ size: model.size, md5: model.md5 });
     expect(hash("sha256", twin)).not.toBe(model.sha256);
     writeFileSync(join(directory, "model.onnx"), twin);
