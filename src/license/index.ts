@@ -70,6 +70,7 @@ export { formatJson } from "./strict-json.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
   describeGrace,
+  parseLicenseEnvelope,
   readConfFile,
   readLicenseFile,
   verifyConfDigests,

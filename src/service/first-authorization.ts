@@ -7,6 +7,7 @@ import {
   authorizeLicense,
   type HostKey,
   loadTrustRoots,
+  parseLicenseEnvelope,
   parseRevocationList,
   type RevocationNumber,
   readConfFile,
@@ -15,6 +16,7 @@ import {
   type ServiceConf,
   type SignedRevocationList,
   type TrustRoot,
+  verifySignedLicense,
 } from "../license/index.ts";
 import { SealedFiles, type VerifiedFiles, verifyFilesAside } from "../plugin/index.ts";
 import { openOwnHostKey } from "./own-host-key.ts";
@@ -56,17 +58,24 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   sealedFiles: SealedFiles = new SealedFiles(),
 ): Promise<FirstAuthorization<Ledger>> {
   const licenseFile = await readLicenseFile(join(data.licenseDir, "license.lic"));
-  const confFile = await readConfFile(join(data.licenseDir, "license.conf"));
+  parseLicenseEnvelope(licenseFile);
   const roots = await loadTrustRoots(data.trustDir);
+  // Before anything else is opened here, the host's key above all. authorizeLicense takes these steps first as well.
+  verifySignedLicense(licenseFile, roots);
   const revocationLists = await loadRevocationLists(data.revocationDir, roots);
   const hostKey = await openOwnHostKey(data);
   const machine = await readHostMachine();
   const ledger = await attempt(() => ledgerOf(hostKey));
+  const confFile = await attempt(() => readConfFile(join(data.licenseDir, "license.conf")));
 
   const facts = ledger instanceof SignetError ? nothingKnown : ledger;
   const authorized = await authorizeLicense({
     licenseFile,
-    confFile,
+    // Asked for in its place in the order, and not before then an error.
+    get confFile() {
+      if (confFile instanceof SignetError) throw confFile;
+      return confFile;
+    },
     roots,
     revocationLists,
     revocationNumbers: facts.revocationNumbers,
@@ -82,7 +91,7 @@ export async function authorizeFirst<Ledger extends LedgerFacts>(
   return { authorized, hostKey, ledger, revocationLists, services };
 }
 
-/** A ledger that cannot be used is an error in its own place in the order, not before the license was looked at. */
+/** What cannot be used is an error in its own place in the order, not before the license was looked at. */
 async function attempt<T>(open: () => T | Promise<T>): Promise<T | SignetError> {
   try {
     return await open();
