@@ -149,13 +149,16 @@ async function measureRecognition(client: InferenceClient): Promise<void> {
   const plugin = loadPlugin([seal(libraries.dependencies[0]!, "dependency"), seal(libraries.library, "library")]);
   const instance = plugin.create({ intraOpThreads: 1 }, [seal(recognition, "model")]);
   const facts = JSON.parse(plugin.describe(instance));
-  const slots = Slots.create(1, 64 << 20);
+  const slots = Slots.create({ count: 1, bytes: 64 << 20, inputs: 1, outputs: 1 });
   const runner = new Runner({ plugin: plugin.address, instance, ...facts, slots });
+  const task = slots.task(0);
   const inProcess = await medianMs(async () => {
     slots.data(0).set(input!.data, 0);
     slots.resetControl(0, 0n);
-    const reply = runner.run(0, [{ shape: input!.shape, offset: 0, bytes: input!.data.byteLength }], 1 << 20);
-    if (!reply.ok) throw new Error(reply.message);
+    task.write([{ shape: input!.shape, offset: 0, bytes: input!.data.byteLength }], 1 << 20);
+    runner.run(0);
+    const reply = task.readReply();
+    if (!reply?.ok) throw new Error(reply?.message ?? "an answer of unknown shape");
   });
   const ratio = (served / inProcess).toFixed(2);
   say(

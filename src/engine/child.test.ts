@@ -29,7 +29,7 @@ describe("sandbox: bwrap", () => {
     ["fpe", 1, "SERVICE_CRASHED", "ended by SIGFPE"],
     ["exit", 0, "SERVICE_CRASHED", "ended with exit status 0"],
     ["exit", 42, "SERVICE_CRASHED", "ended with exit status 42"],
-    ["say-noise", 1, "SERVICE_PROTOCOL", "not JSON"],
+    ["lie-size", 1, "SERVICE_PROTOCOL", "in room for"],
   ])("%s(%i) fails that job with %s: %s, and the next one succeeds", async (mode, amount, code, how) => {
     const { runner, events } = await useService(faulty, {}, bwrap);
     await expect(runner.submit(faultyJob(mode, amount))).rejects.toMatchObject({ code });

@@ -30,7 +30,8 @@ export async function describeService(description: ServiceDescription): Promise<
       fd: sealed.sealUnchecked(path, name).fd,
     })),
     config: description.config,
-    slots: Slots.create(1, 1 << 20),
+    // Nothing is run: no room for tensors is needed, and nobody knows yet how many there are.
+    slots: Slots.create({ count: 1, bytes: 4096, inputs: 0, outputs: 0 }),
     startTimeoutMs: description.startTimeoutMs ?? 60_000,
     memoryLimitBytes: Number.POSITIVE_INFINITY,
     home,

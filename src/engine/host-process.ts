@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs";
 import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 import {
   type InheritedFile,
-  type InputPlace,
   type InstanceFacts,
   type PluginFacts,
   parseInstanceFacts,
@@ -11,10 +10,11 @@ import {
   type Sandbox,
   type Slots,
 } from "../plugin/index.ts";
+import { Bell } from "./bell.ts";
 import { Channel } from "./channel.ts";
 import type { Child } from "./child.ts";
 import { forwardLines } from "./plugin-output.ts";
-import { BEAT_INTERVAL_MS, FIRST_INHERITED_FD, type FromHost, type ToHost } from "./protocol.ts";
+import { BEAT_INTERVAL_MS, FIRST_FILE_FD, type FromHost, SLOTS_FD, type ToHost } from "./protocol.ts";
 import { startChild } from "./start-child.ts";
 
 export interface HostProcessOptions {
@@ -46,9 +46,12 @@ const STOP_GRACE_MS = 2_000;
 // A process that is gone has closed its end of the channel, unless the plugin left another behind that has it too.
 const LAST_WORDS_MS = 200;
 
-interface Pending {
-  readonly resolve: (reply: RunReply) => void;
-  readonly reject: (error: SignetError) => void;
+/** Somebody who waits for the job in a slot. Exactly one of the two is called, once. */
+export interface Waiter {
+  /** The job has ended; null where the child says of it what cannot be. */
+  ended(reply: RunReply | null): void;
+  /** The process has ended, and the job with it. */
+  lost(reason: SignetError): void;
 }
 
 /**
@@ -63,8 +66,11 @@ export class HostProcess {
   readonly #options: HostProcessOptions;
   readonly #child: Child;
   readonly #channel: Channel<ToHost>;
-  readonly #pending = new Map<number, Pending>();
-  #nextId = 1;
+  readonly #bell: Bell;
+  /** By slot. */
+  readonly #waiters: (Waiter | undefined)[];
+  #runs = 0;
+  #knocks = 0;
   /**
    * Beats of this process since the other was heard. Counted, not timed: a gateway that was itself kept from running
    * finds its timer due before the messages that came meanwhile.
@@ -77,13 +83,23 @@ export class HostProcess {
   constructor(options: HostProcessOptions) {
     this.#options = options;
     const threads = options.slots.count;
-    this.#child = startChild({
-      program: "main.ts",
-      home: options.home,
-      sandbox: options.sandbox,
-      threads,
-      inherited: [options.slots.fd, ...options.files.map((file) => file.fd)],
-    });
+    this.#waiters = new Array(threads).fill(undefined);
+    options.slots.rings.reset();
+    this.#bell = new Bell((knocks) => this.#answerBell(knocks));
+    try {
+      this.#child = startChild({
+        program: "main.ts",
+        home: options.home,
+        sandbox: options.sandbox,
+        threads,
+        inherited: [options.slots.fd, this.#bell.fd, ...options.files.map((file) => file.fd)],
+      });
+    } catch (error) {
+      this.#bell.close();
+      throw error;
+    } finally {
+      this.#bell.handedOver();
+    }
     for (const stream of ["stdout", "stderr"] as const) {
       forwardLines(this.#child[stream], (line) => options.onOutput(stream, line));
     }
@@ -120,11 +136,16 @@ export class HostProcess {
     this.ended = new Promise((resolve) => {
       const end = (what: string) => {
         clearInterval(watch);
+        this.#bell.close();
+        // What it did to the end counts, though it could not say so any more.
+        if (!this.#reason) this.#takeCompleted();
         const error = this.#stopping && !this.#reason ? null : (this.#reason ?? this.#crash(what));
         const reason = error ?? new SignetError("SHUTTING_DOWN", `${options.service} is stopping`);
         ready.reject(reason);
-        for (const pending of this.#pending.values()) pending.reject(reason);
-        this.#pending.clear();
+        for (const [slot, waiter] of this.#waiters.entries()) {
+          this.#waiters[slot] = undefined;
+          waiter?.lost(reason);
+        }
         resolve(error);
       };
       this.#child.onError((error) => end(`could not be started: ${error.message}`));
@@ -138,10 +159,10 @@ export class HostProcess {
     });
     this.#send({
       type: "start",
-      files: options.files.map((file, index) => ({ ...file, fd: FIRST_INHERITED_FD + 1 + index })),
+      files: options.files.map((file, index) => ({ ...file, fd: FIRST_FILE_FD + index })),
       config: options.config,
       threads,
-      slots: { fd: FIRST_INHERITED_FD, count: options.slots.count, bytes: options.slots.bytes },
+      slots: { fd: SLOTS_FD, layout: options.slots.layout },
     });
   }
 
@@ -159,17 +180,15 @@ export class HostProcess {
     return this.#reason !== undefined || this.#stopping || this.#child.hasEnded;
   }
 
-  /** Runs the job whose inputs were written into `slot`. Rejects only if the process ends first. */
-  run(slot: number, inputs: readonly InputPlace[], outputsOffset: number): Promise<RunReply> {
-    return new Promise((resolve, reject) => {
-      if (this.isEnding) {
-        reject(this.#reason ?? this.#crash("had already ended"));
-        return;
-      }
-      const id = this.#nextId++;
-      this.#pending.set(id, { resolve, reject });
-      this.#send({ type: "run", id, slot, inputs, outputsOffset });
-    });
+  /** Runs the job whose inputs and task were written into `slot`. */
+  run(slot: number, waiter: Waiter): void {
+    if (this.isEnding) {
+      waiter.lost(this.#reason ?? this.#crash("had already ended"));
+      return;
+    }
+    this.#runs++;
+    this.#waiters[slot] = waiter;
+    this.#options.slots.rings.submit(slot);
   }
 
   /** Ends the process at once; everything in it fails with `reason`. */
@@ -203,18 +222,43 @@ export class HostProcess {
         this.#reason ??= new SignetError(code, `${this.#options.service}: ${textOf(message.message)}`);
         break;
       }
-      case "done": {
-        const pending = this.#pending.get(message.id);
-        if (!pending) throw this.#nonsense("an answer to a job it was not given");
-        this.#pending.delete(message.id);
-        pending.resolve(message.reply);
-        break;
-      }
       case "beat":
         break;
       default:
         throw this.#nonsense("a message of an unknown type");
     }
+  }
+
+  /** Jobs have ended. Each is taken from the ring once, until there are none. */
+  #answerBell(knocks: number): void {
+    this.#knocks += knocks;
+    // Nobody knocks more than once for a job; who does would keep this process from everything else.
+    if (this.#knocks > this.#runs) {
+      this.kill(this.#nonsense("word of a job it was not given"));
+      return;
+    }
+    this.#takeCompleted();
+    // Once more after saying so: what was completed just before got no knock.
+    this.#options.slots.rings.sleep();
+    this.#takeCompleted();
+  }
+
+  #takeCompleted(): void {
+    const { rings } = this.#options.slots;
+    for (let slot = rings.takeCompleted(); slot !== undefined; slot = rings.takeCompleted()) {
+      if (!this.#settle(slot)) return;
+    }
+  }
+
+  #settle(slot: number): boolean {
+    const waiter = this.#waiters[slot];
+    if (!waiter) {
+      this.kill(this.#nonsense("the answer to a job it was not given"));
+      return false;
+    }
+    this.#waiters[slot] = undefined;
+    waiter.ended(this.#options.slots.task(slot).readReply());
+    return true;
   }
 
   /** Looks after what the child cannot be trusted to report: silence and memory. */

@@ -18,7 +18,7 @@ import {
  */
 export function tensorsFromReply(
   service: string,
-  reply: RunReply,
+  reply: RunReply | null,
   specs: readonly TensorSpec[],
   slot: Uint8Array,
 ): Tensor[] {

@@ -1,9 +1,9 @@
 import type { ErrorCode } from "../errors.ts";
-import type { InheritedFile, InputPlace, RunReply } from "../plugin/index.ts";
+import type { InheritedFile, SlotsLayout } from "../plugin/index.ts";
 
 /**
- * Everything the gateway and a service host say to each other, as JSON over the child's channel.
- * Tensor bytes never travel here; they lie in the shared slots.
+ * Everything the gateway and a service host say to each other, as JSON over the child's channel. Jobs never travel
+ * here: they go through the rings of the shared slots (src/plugin/rings.ts), tensors and all.
  */
 
 export type ToHost =
@@ -13,15 +13,7 @@ export type ToHost =
       readonly files: readonly InheritedFile[];
       readonly config: unknown;
       readonly threads: number;
-      readonly slots: { readonly fd: number; readonly count: number; readonly bytes: number };
-    }
-  /** Run the job whose inputs lie in `slot`. Never more at a time than there are threads. */
-  | {
-      readonly type: "run";
-      readonly id: number;
-      readonly slot: number;
-      readonly inputs: readonly InputPlace[];
-      readonly outputsOffset: number;
+      readonly slots: { readonly fd: number; readonly layout: SlotsLayout };
     }
   /** Nothing runs any more: destroy the instance and end. */
   | { readonly type: "stop" };
@@ -31,7 +23,6 @@ export type FromHost =
   | { readonly type: "ready"; readonly plugin: string; readonly instance: string }
   /** Starting went wrong in a way the plugin or the loader could explain. */
   | { readonly type: "failed"; readonly code: ErrorCode; readonly message: string }
-  | { readonly type: "done"; readonly id: number; readonly reply: RunReply }
   /** The main thread is alive. */
   | { readonly type: "beat" };
 
@@ -43,3 +34,9 @@ export const CHANNEL_FD = 3;
 
 /** The first inherited descriptor. */
 export const FIRST_INHERITED_FD = 4;
+
+/** What a service host inherits, in this order, before its files. */
+export const SLOTS_FD = FIRST_INHERITED_FD;
+/** Where it knocks when a job has ended and the gateway sleeps. */
+export const BELL_FD = FIRST_INHERITED_FD + 1;
+export const FIRST_FILE_FD = FIRST_INHERITED_FD + 2;

@@ -26,6 +26,11 @@ async function begun(submit: (job: Job) => Promise<unknown>, job: Job): Promise<
   return { end };
 }
 
+/** Why its processes ended. */
+function endings(events: readonly ServiceEvent[]): string[] {
+  return events.flatMap((event) => (event.type === "ended" ? [event.error.code] : []));
+}
+
 describe("what a plugin does to its process", () => {
   test.each([
     ["segv", 1, "SERVICE_CRASHED"],
@@ -37,13 +42,6 @@ describe("what a plugin does to its process", () => {
     ["exit", 42, "SERVICE_CRASHED"],
     ["lie-size", 1, "SERVICE_PROTOCOL"],
     ["lie-shape", 1, "SERVICE_PROTOCOL"],
-    // Taken over, it writes to its channel by itself; the gateway reads that, so none of it may end the gateway.
-    ["say-noise", 1, "SERVICE_PROTOCOL"],
-    ["say-node", 1, "SERVICE_PROTOCOL"],
-    ["say-null", 1, "SERVICE_PROTOCOL"],
-    ["say-nested", 1, "SERVICE_PROTOCOL"],
-    ["say-endless", 100, "SERVICE_PROTOCOL"],
-    ["say-odd", 1, "SERVICE_PROTOCOL"],
   ])(
     "%s(%i) fails that job with %s, and the next one succeeds",
     attack.each("misbehaves in its own process"),
@@ -61,6 +59,44 @@ describe("what a plugin does to its process", () => {
       expect(faultyResult(next.outputs)).toBe(7);
       expect(neighbor.events.filter((event) => event.type === "ended")).toEqual([]);
       observed("its own job failed, the next one and another service's did not");
+    },
+  );
+
+  // Taken over, it speaks to the gateway by itself, which reads that; so none of it may end the gateway. The job may have
+  // been answered by then.
+  test.each([
+    ["say-noise", 1],
+    ["say-node", 1],
+    ["say-null", 1],
+    ["say-nested", 1],
+    ["say-endless", 100],
+    ["say-odd", 1],
+    ["complete-all", 1],
+    ["knock", 1000],
+  ])(
+    "%s(%i) costs it its process, and the next job succeeds",
+    attack.each("speaks to the gateway by itself"),
+    async (mode, amount) => {
+      const { runner, events } = await useService(faulty, {});
+      await runner.submit(faultyJob(mode, amount)).catch(({ code }) => expect(code).toBe("SERVICE_PROTOCOL"));
+      await expect.poll(() => endings(events), { timeout: 20_000 }).toEqual(["SERVICE_PROTOCOL"]);
+      const next = await runner.submit(faultyJob("ok", 7));
+      expect(faultyResult(next.outputs)).toBe(7);
+      observed("its process was ended, the next job succeeded");
+    },
+  );
+
+  test(
+    "nonsense all over the rings costs the job its time, and the next job succeeds",
+    attack("scribbles over the memory that it shares with the gateway", "0xff in every word of the rings"),
+    async () => {
+      const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 100 });
+      await runner
+        .submit(faultyJob("scribble", 1, { runLimitMs: 500 }))
+        .catch(({ code }) => expect(["JOB_TIME_EXCEEDED", "SERVICE_PROTOCOL"]).toContain(code));
+      await expect.poll(() => endings(events), { timeout: 20_000 }).toHaveLength(1);
+      expect(faultyResult((await runner.submit(faultyJob("ok", 7))).outputs)).toBe(7);
+      observed("its process was ended, the next job succeeded");
     },
   );
 

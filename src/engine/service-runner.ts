@@ -35,7 +35,12 @@ export class ServiceRunner {
     this.name = options.name;
     this.#options = options;
     this.#queue = new Queue(options.maxQueue);
-    this.#slots = Slots.create(options.concurrency, options.slotBytes);
+    this.#slots = Slots.create({
+      count: options.concurrency,
+      bytes: options.slotBytes,
+      inputs: options.inputs.length,
+      outputs: options.outputs.length,
+    });
     this.#freeSlots = Array.from({ length: options.concurrency }, (_, slot) => slot);
     this.#supervisor = new Supervisor({
       ...options,
@@ -228,33 +233,41 @@ export class ServiceRunner {
     this.#running.add(entry);
     this.#limitRun(host, entry);
     this.#slots.resetControl(slot, monotonicNs(Math.min(entry.job.deadlineMs, startedMs + entry.job.runLimitMs)));
-    host
-      .run(slot, inputs.places, inputs.end)
-      .then((reply) => {
+    const task = this.#slots.task(slot);
+    task.write(inputs.places, inputs.end);
+    const over = () => {
+      entry.end();
+      this.#running.delete(entry);
+      this.#freeSlots.push(slot);
+      end();
+      this.#afterRun();
+    };
+    host.run(slot, {
+      ended: (reply) => {
         const repliedMs = performance.now();
-        const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#slots.data(slot));
-        this.#supervisor.recordSuccess();
-        entry.resolve({
-          outputs,
-          queueMs: turnMs - entry.enqueuedMs,
-          inputMs: startedMs - turnMs,
-          runMs: reply.ok ? reply.runUs / 1000 : 0,
-          outputMs: performance.now() - repliedMs,
-        });
-      })
-      .catch((error) => {
-        const failure = SignetError.from(error);
-        entry.reject(entry.abandoned ?? failure);
-        // A process that contradicts itself is not trusted with another job.
-        if (failure.code === "SERVICE_PROTOCOL") host.kill(failure);
-      })
-      .finally(() => {
-        entry.end();
-        this.#running.delete(entry);
-        this.#freeSlots.push(slot);
-        end();
-        this.#afterRun();
-      });
+        try {
+          const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#slots.data(slot));
+          this.#supervisor.recordSuccess();
+          entry.resolve({
+            outputs,
+            queueMs: turnMs - entry.enqueuedMs,
+            inputMs: startedMs - turnMs,
+            runMs: reply?.ok ? reply.runUs / 1000 : 0,
+            outputMs: performance.now() - repliedMs,
+          });
+        } catch (error) {
+          const failure = SignetError.from(error);
+          entry.reject(entry.abandoned ?? failure);
+          // A process that contradicts itself is not trusted with another job.
+          if (failure.code === "SERVICE_PROTOCOL") host.kill(failure);
+        }
+        over();
+      },
+      lost: (reason) => {
+        entry.reject(entry.abandoned ?? reason);
+        over();
+      },
+    });
   }
 
   /** The license's limit on one job: unlike the caller's deadline it does not leave the choice to the plugin. */

@@ -18,7 +18,15 @@ export {
 export { readElf } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
 export { probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
-export { closeOthersOnExec, dieWithParent, exchangeNames, exitNow, lockExclusively } from "./libc.ts";
+export {
+  closeOthersOnExec,
+  createPipe,
+  dieWithParent,
+  exchangeNames,
+  exitNow,
+  knock,
+  lockExclusively,
+} from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
 export { findNvml, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
 export {
@@ -32,10 +40,11 @@ export {
 } from "./probe.ts";
 export { openModel, type Spoiling, spoilModel } from "./probe-model.ts";
 export { protectMemory } from "./protect-memory.ts";
-export { type InputPlace, Runner, type RunnerOptions, type RunReply } from "./runner.ts";
+export { Runner, type RunnerOptions } from "./runner.ts";
 export { closeSandbox, readSandboxFacts, type Sandbox, type SandboxFacts, sandboxCommand } from "./sandbox.ts";
 export { compareFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
-export { alignTensor, Slots } from "./slots.ts";
+export { alignTensor, Slots, type SlotsLayout } from "./slots.ts";
+export type { InputPlace, RunReply } from "./task-block.ts";
 export {
   type FileRole,
   type ServiceFile,

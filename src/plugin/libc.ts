@@ -24,6 +24,12 @@ const statxCall = libc.func("int statx(int directory, const void *path, int flag
 const prctlCall = libc.func("int prctl(int option, unsigned long value)");
 const exitCall = libc.func("void _exit(int status)");
 const syscall = libc.func("long syscall(long number, ...)");
+// The same with the types of this one call: a variadic call costs more, and this is made for every job.
+const futexCall = libc.func(
+  "long syscall(long number, intptr_t word, int operation, uint32_t value, void *timeout, void *word2, uint32_t value3)",
+);
+const pipe2Call = libc.func("int pipe2(_Out_ int *ends, int flags)");
+const writeCall = libc.func("intptr_t write(int fd, const void *bytes, size_t count)");
 
 const MFD_CLOEXEC = 0x01;
 const MFD_ALLOW_SEALING = 0x02;
@@ -38,6 +44,9 @@ const F_SEAL_SHRINK = 0x02;
 const F_SEAL_GROW = 0x04;
 const SYS_CLOSE_RANGE = 436; // Linux 5.9; called by number because glibc has its name only from 2.34
 const CLOSE_RANGE_CLOEXEC = 0x04; // Linux 5.11
+const SYS_FUTEX = process.arch === "x64" ? 202 : 98;
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
@@ -53,6 +62,7 @@ export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 const STATX_MTIME_CTIME_INO_SIZE = 0x3c0;
 const RENAME_EXCHANGE = 2;
+const O_CLOEXEC = 0o2000000;
 
 function errnoName(): string {
   const number = koffi.errno();
@@ -156,6 +166,33 @@ export function viewMemory(address: bigint, bytes: number): Uint8Array {
 /** Copies between addresses that are both known to be mapped; a wrong one ends the process. */
 export function copyMemory(to: bigint, from: bigint, bytes: number): void {
   memcpyCall(to, from, bytes);
+}
+
+/**
+ * Lets this thread sleep while a word of shared memory has that value, until another thread or process wakes it. It may
+ * also return for no reason.
+ */
+export function waitForWord(address: bigint, value: number): void {
+  futexCall(SYS_FUTEX, address, FUTEX_WAIT, value >>> 0, null, null, 0);
+}
+
+/** Wakes one of those that wait for the word. */
+export function wakeOne(address: bigint): void {
+  futexCall(SYS_FUTEX, address, FUTEX_WAKE, 1, null, null, 0);
+}
+
+/** A pipe of which no end gets into a program that this process starts, unless it is passed on by name. */
+export function createPipe(): { readEnd: number; writeEnd: number } {
+  const ends = [0, 0];
+  if (pipe2Call(ends, O_CLOEXEC) !== 0) throw new SystemCallError("pipe2");
+  return { readEnd: ends[0]!, writeEnd: ends[1]! };
+}
+
+const oneByte = new Uint8Array(1);
+
+/** Writes one byte to a pipe, whose reader takes it as a sign. */
+export function knock(fd: number): void {
+  writeCall(fd, oneByte, 1);
 }
 
 /**

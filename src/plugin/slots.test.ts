@@ -8,7 +8,7 @@ function sharedKiB(): number {
 }
 
 test("released slots give their memory back, and a view on them reads zeros instead of ending the process", () => {
-  const slots = Slots.create(2, 32 << 20);
+  const slots = Slots.create({ count: 2, bytes: 32 << 20, inputs: 1, outputs: 1 });
   const before = sharedKiB();
   for (const slot of [0, 1]) slots.data(slot).fill(7);
   expect(sharedKiB() - before).toBeGreaterThanOrEqual(60 << 10);

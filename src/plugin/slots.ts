@@ -1,67 +1,90 @@
 import { closeSync } from "node:fs";
-import { controlOffsets } from "./abi.ts";
+import { CONTROL_BYTES, controlOffsets } from "./abi.ts";
 import { createMemoryFile, emptyMemoryFile, mapFile, resizeFile, sealSize, viewMemory } from "./libc.ts";
+import { RINGS_BYTES, Rings } from "./rings.ts";
+import { TaskBlock } from "./task-block.ts";
 
 const PAGE_BYTES = 4096;
 /** Tensors start on a cache line, which is also the widest alignment vector instructions ask for. */
 const TENSOR_ALIGNMENT_BYTES = 64;
 
+/** What both sides must know to find their way in the same memory. */
+export interface SlotsLayout {
+  readonly count: number;
+  /** Room for tensors in one slot; whole pages. */
+  readonly bytes: number;
+  /** Tensors of a job. */
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
 /**
- * The memory that the gateway and one service host share. Each slot belongs to one running job and has a
- * page for the job's control block followed by room for its tensors:
+ * The memory that the gateway and one service host share. Each slot belongs to one running job: the job's control
+ * block, what both sides say about the job, and room for its tensors. The rings say whose turn a slot is.
  *
- *     │ control (4 KiB) │ inputs … outputs …  (bytes) │ control │ inputs … │ …
+ *     │ rings │ control, task │ inputs … outputs …  (bytes) │ control, task │ inputs … │ …
  *
- * Pages that are never touched take no memory, so slots can be generous.
+ * All parts are whole pages. Pages that are never touched take no memory, so slots can be generous.
  */
 export class Slots {
   readonly fd: number;
-  readonly count: number;
-  /** Room for tensors in one slot. */
-  readonly bytes: number;
+  readonly layout: SlotsLayout;
+  readonly rings: Rings;
   readonly #base: bigint;
+  readonly #headerBytes: number;
   readonly #data: Uint8Array[] = [];
+  readonly #tasks: TaskBlock[] = [];
   readonly #control: { words: Uint32Array; deadline: BigUint64Array }[] = [];
 
-  private constructor(fd: number, count: number, bytes: number) {
+  private constructor(fd: number, layout: SlotsLayout) {
     this.fd = fd;
-    this.count = count;
-    this.bytes = bytes;
-    this.#base = mapFile(fd, count * (PAGE_BYTES + bytes), "shared");
-    for (let slot = 0; slot < count; slot++) {
-      this.#data.push(viewMemory(this.dataAddress(slot), bytes));
-      const control = viewMemory(this.controlAddress(slot), PAGE_BYTES);
+    this.layout = layout;
+    this.#headerBytes = headerBytes(layout);
+    this.#base = mapFile(fd, totalBytes(layout), "shared");
+    this.rings = new Rings(viewMemory(this.#base, RINGS_BYTES), this.#base);
+    for (let slot = 0; slot < layout.count; slot++) {
+      this.#data.push(viewMemory(this.dataAddress(slot), layout.bytes));
+      const header = viewMemory(this.controlAddress(slot), this.#headerBytes);
+      this.#tasks.push(new TaskBlock(header.subarray(CONTROL_BYTES), layout.inputs, layout.outputs));
       this.#control.push({
-        words: new Uint32Array(control.buffer, 0, 4),
-        deadline: new BigUint64Array(control.buffer, controlOffsets.deadlineNs, 1),
+        words: new Uint32Array(header.buffer, 0, 4),
+        deadline: new BigUint64Array(header.buffer, controlOffsets.deadlineNs, 1),
       });
     }
   }
 
-  /** New shared memory. @param bytes room for tensors per slot; rounded up to whole pages */
-  static create(count: number, bytes: number): Slots {
-    const rounded = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+  get count(): number {
+    return this.layout.count;
+  }
+
+  /** New shared memory. Room for tensors is rounded up to whole pages. @param layout at most 256 slots */
+  static create(layout: SlotsLayout): Slots {
+    const rounded = { ...layout, bytes: wholePages(layout.bytes) };
     const fd = createMemoryFile("signet-slots");
-    resizeFile(fd, count * (PAGE_BYTES + rounded));
+    resizeFile(fd, totalBytes(rounded));
     sealSize(fd);
-    return new Slots(fd, count, rounded);
+    return new Slots(fd, rounded);
   }
 
   /** The same memory seen from the other process, or from another thread of it. */
-  static open(fd: number, count: number, bytes: number): Slots {
-    return new Slots(fd, count, bytes);
+  static open(fd: number, layout: SlotsLayout): Slots {
+    return new Slots(fd, layout);
   }
 
   controlAddress(slot: number): bigint {
-    return this.#base + BigInt(slot) * BigInt(PAGE_BYTES + this.bytes);
+    return this.#base + BigInt(RINGS_BYTES + slot * (this.#headerBytes + this.layout.bytes));
   }
 
   dataAddress(slot: number): bigint {
-    return this.controlAddress(slot) + BigInt(PAGE_BYTES);
+    return this.controlAddress(slot) + BigInt(this.#headerBytes);
   }
 
   data(slot: number): Uint8Array {
     return this.#data[slot]!;
+  }
+
+  task(slot: number): TaskBlock {
+    return this.#tasks[slot]!;
   }
 
   /** Clears the control block for a new job. @param deadlineNs CLOCK_MONOTONIC; 0 for none */
@@ -81,7 +104,7 @@ export class Slots {
    * a view that somebody still holds must not end this process.
    */
   release(): void {
-    emptyMemoryFile(this.fd, this.count * (PAGE_BYTES + this.bytes));
+    emptyMemoryFile(this.fd, totalBytes(this.layout));
     closeSync(this.fd);
   }
 }
@@ -89,4 +112,16 @@ export class Slots {
 /** The next offset at or after `offset` where a tensor may start. */
 export function alignTensor(offset: number): number {
   return Math.ceil(offset / TENSOR_ALIGNMENT_BYTES) * TENSOR_ALIGNMENT_BYTES;
+}
+
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+}
+
+function headerBytes({ inputs, outputs }: SlotsLayout): number {
+  return wholePages(CONTROL_BYTES + TaskBlock.bytes(inputs, outputs));
+}
+
+function totalBytes(layout: SlotsLayout): number {
+  return RINGS_BYTES + layout.count * (headerBytes(layout) + layout.bytes);
 }

@@ -107,7 +107,9 @@ describe("a call that must wait", () => {
       // One after the other, so that the order of arrival is known.
       await expect.poll(() => runnerOf("queueing").queued).toBe(index);
       const parameters = priority === "none" ? {} : { priority: { uint64_param: priority } };
-      await infer("queueing", parameters);
+      // Each runs for a moment, because answers that are sent at the same time come in the order of their streams.
+      const request = { ...faultyRequest("sleep", 10, "queueing"), parameters };
+      await client.infer(request, { signal: calls.signal });
       order.push(priority);
     });
     await expect.poll(() => runnerOf("queueing").queued).toBe(5);

@@ -44,7 +44,9 @@ test.each(["throws", "rejects"] as const)(
     call.catch(() => {});
     await expect.poll(async () => (await accountsOf(data))[0]?.leased ?? 0).toBeGreaterThan(0);
     server.kill("SIGUSR2");
-    expect(await failureOf(call)).toMatchObject({ status: expect.stringMatching(/^(INTERNAL|UNAVAILABLE|CANCELLED)$/) });
+    expect(await failureOf(call)).toMatchObject({
+      status: expect.stringMatching(/^(INTERNAL|UNAVAILABLE|CANCELLED)$/),
+    });
     expect(await server.exit()).toBe(1);
     const fatal = await server.logged("internal error; the server ends");
     expect(fatal).toMatchObject({ level: "fatal", err: { message: "a mistake that nobody foresaw" } });

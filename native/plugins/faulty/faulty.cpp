@@ -1,6 +1,7 @@
 // For tests only: a plugin that misbehaves on request, in every way a native library can.
 #include <signet/plugin.hpp>
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,21 @@ void shrinkSharedMemory() {
   if (ftruncate(slots, 0) != 0) throw signet::Error(SIGNET_UNAVAILABLE, "the size of the slots is sealed");
 }
 
+// Writes nonsense over the rings by which jobs come and go, or a part of them that the gateway reads.
+void scribble(size_t from, size_t to) {
+  const int slots = 4;
+  void *rings = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, slots, 0);
+  if (rings == MAP_FAILED) throw signet::Error(SIGNET_UNAVAILABLE, "the slots could not be mapped");
+  std::memset(static_cast<char *>(rings) + from, 0xff, to - from);
+}
+
+// Wakes the gateway so often for nothing.
+void knock(int64_t times) {
+  const int bell = 5;
+  const std::string bytes(static_cast<size_t>(times), 'x');
+  if (write(bell, bytes.data(), bytes.size()) < 0) throw signet::Error(SIGNET_UNAVAILABLE, "nobody hears the bell");
+}
+
 class Faulty {
  public:
   static signet::Facts facts() {
@@ -117,6 +133,9 @@ class Faulty {
     if (mode == "sleep") return std::this_thread::sleep_for(std::chrono::milliseconds(amount)), true;
     if (mode == "leak") return leak(amount), true;
     if (mode == "shrink") return shrinkSharedMemory(), true;
+    if (mode == "scribble") return scribble(0, 4096), true;
+    if (mode == "complete-all") return scribble(2048, 3072), true;
+    if (mode == "knock") return knock(amount), true;
     if (mode == "say-noise") return writeToChannel("this is not JSON\n"), true;
     if (mode == "say-node") return writeToChannel("{\"cmd\":\"NODE_HANDLE_ACK\"}\n"), true;
     if (mode == "say-null") return writeToChannel("null\n"), true;

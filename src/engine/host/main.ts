@@ -8,7 +8,6 @@ import {
   type Plugin,
   parseInstanceFacts,
   parsePluginFacts,
-  type RunReply,
 } from "../../plugin/index.ts";
 import { openParentChannel } from "../channel.ts";
 import { BEAT_INTERVAL_MS, type FromHost, type ToHost } from "../protocol.ts";
@@ -16,12 +15,11 @@ import type { WorkerTask } from "./worker.ts";
 
 /**
  * The main thread of a service host. It loads the plugin and owns its instance, so that the library stays
- * loaded whatever becomes of a worker thread, and hands jobs to piscina's workers, which call run().
+ * loaded whatever becomes of a worker thread, and gives piscina's workers the one task of taking jobs, which call run().
  */
 
 let plugin: Plugin | undefined;
 let instance: bigint | undefined;
-let pool: Piscina<WorkerTask, RunReply | null> | undefined;
 
 const channel = openParentChannel<FromHost>({
   onMessage: (message) => receive(message as ToHost),
@@ -50,7 +48,7 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
   const { inputs, outputs } = parseInstanceFacts(instanceFacts);
   // The gateway gives such a plugin one job at a time; more threads would only hold memory.
   const threads = parsePluginFacts(facts).threading === "single" ? 1 : message.threads;
-  pool = new Piscina<WorkerTask, RunReply | null>({
+  const pool = new Piscina<WorkerTask, void>({
     filename: new URL("./worker.ts", import.meta.url).href,
     minThreads: threads,
     maxThreads: threads,
@@ -61,31 +59,23 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
     atomics: "sync",
     workerData: { plugin: plugin.address, instance, inputs, outputs, slots: message.slots },
   });
-  await Promise.all(Array.from({ length: threads }, () => pool!.run(null)));
+  const all = (task: WorkerTask) => Promise.all(Array.from({ length: threads }, () => pool.run(task)));
+  await all("get ready");
+  // Never resolves; a thread that fails, which nothing a plugin does makes it, ends the process with its jobs.
+  all("serve").catch(fail);
   tell({ type: "ready", plugin: facts, instance: instanceFacts });
   setInterval(() => tell({ type: "beat" }), BEAT_INTERVAL_MS);
 }
 
-async function run({ id, slot, inputs, outputsOffset }: Extract<ToHost, { type: "run" }>): Promise<void> {
-  let reply: RunReply;
-  try {
-    reply = (await pool!.run({ slot, inputs, outputsOffset }))!;
-  } catch (error) {
-    reply = { ok: false, reason: "contract", status: 13, message: (error as Error).message };
-  }
-  tell({ type: "done", id, reply });
+function fail(thrown: unknown): void {
+  const { code, message } = thrown instanceof SignetError ? thrown : new SignetError("INTERNAL", String(thrown));
+  channel.send({ type: "failed", code, message }, () => exitNow(1));
 }
 
 function receive(message: ToHost): void {
   switch (message.type) {
     case "start":
-      start(message).catch((error) => {
-        const { code, message } = error instanceof SignetError ? error : new SignetError("INTERNAL", String(error));
-        channel.send({ type: "failed", code, message }, () => exitNow(1));
-      });
-      break;
-    case "run":
-      void run(message);
+      start(message).catch(fail);
       break;
     case "stop":
       if (instance !== undefined) plugin?.destroy(instance);

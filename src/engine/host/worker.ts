@@ -1,16 +1,19 @@
 import { workerData } from "piscina";
-import { type InputPlace, Runner, type RunnerOptions, type RunReply } from "../../plugin/index.ts";
+import { knock, Runner, type RunnerOptions } from "../../plugin/index.ts";
+import { BELL_FD } from "../protocol.ts";
 
-/** A job for a worker thread; null only makes the thread get ready. */
-export type WorkerTask = {
-  readonly slot: number;
-  readonly inputs: readonly InputPlace[];
-  readonly outputsOffset: number;
-} | null;
+/** What a thread is asked by piscina: to get ready, and then to take jobs for as long as the process lives. */
+export type WorkerTask = "get ready" | "serve";
 
 const runner = new Runner(workerData as RunnerOptions);
 
-/** The piscina task. Results are returned, never thrown, because an error's own fields are lost on the way. */
-export default function runTask(task: WorkerTask): RunReply | null {
-  return task === null ? null : runner.run(task.slot, task.inputs, task.outputsOffset);
+/** The piscina task. A thread that serves never comes back: it sleeps in the ring, not in piscina's queue. */
+export default function runTask(task: WorkerTask): void {
+  if (task === "get ready") return;
+  const { rings } = runner.slots;
+  for (;;) {
+    const slot = rings.take();
+    runner.run(slot);
+    if (rings.complete(slot)) knock(BELL_FD);
+  }
 }

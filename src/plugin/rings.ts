@@ -1,0 +1,93 @@
+import { waitForWord, wakeOne } from "./libc.ts";
+
+/** One page: words on cache lines of their own, then the two rings. */
+export const RINGS_BYTES = 4096;
+/** Entries of each ring; a slot is in it at most once, so that it never overflows. */
+const RING_ENTRIES = 256;
+
+// Indices of 32-bit words. Counters wrap around and are only compared for equality.
+const SUBMITTED = 0;
+const TAKEN = 16;
+const SLEEPERS = 32;
+const COMPLETED = 48;
+const IS_GATEWAY_ASLEEP = 64;
+const SUBMISSIONS = 256;
+const COMPLETIONS = SUBMISSIONS + RING_ENTRIES;
+
+/**
+ * How slots go from the gateway to the threads of a service host and back: a submission ring that the gateway fills
+ * and any thread takes from, and a completion ring the other way, in memory that both have. No message is sent for a
+ * job. A thread that finds nothing sleeps on a futex; a gateway that has seen everything says so, and the thread that
+ * completes the next job wakes it through a pipe. Whoever is awake already is not woken.
+ *
+ * The child is not trusted. The gateway's own counters are in its own memory, and of what it reads here it believes
+ * nothing: a number that is no slot in use is the caller's to refuse, and no call returns more than there are entries.
+ */
+export class Rings {
+  readonly #words: Int32Array;
+  readonly #submittedAddress: bigint;
+  #submitted = 0;
+  #completed = 0;
+
+  /** @param page RINGS_BYTES of shared memory @param address of that page in this process */
+  constructor(page: Uint8Array, address: bigint) {
+    this.#words = new Int32Array(page.buffer, page.byteOffset, RINGS_BYTES / 4);
+    this.#submittedAddress = address + BigInt(SUBMITTED * 4);
+  }
+
+  /** The gateway's, before another process gets the memory. */
+  reset(): void {
+    this.#words.fill(0);
+    this.#submitted = 0;
+    this.#completed = 0;
+    this.sleep();
+  }
+
+  /** The gateway's: gives a slot to whichever thread is free. */
+  submit(slot: number): void {
+    const words = this.#words;
+    Atomics.store(words, SUBMISSIONS + (this.#submitted % RING_ENTRIES), slot);
+    this.#submitted = (this.#submitted + 1) >>> 0;
+    Atomics.store(words, SUBMITTED, this.#submitted | 0);
+    if (Atomics.load(words, SLEEPERS) !== 0) wakeOne(this.#submittedAddress);
+  }
+
+  /** The gateway's: a slot whose job has ended, or undefined. Any number, where the child writes nonsense. */
+  takeCompleted(): number | undefined {
+    const at = COMPLETIONS + (this.#completed % RING_ENTRIES);
+    const entry = Atomics.exchange(this.#words, at, 0);
+    if (entry === 0) return undefined;
+    this.#completed = (this.#completed + 1) >>> 0;
+    return entry - 1;
+  }
+
+  /** The gateway's: it wants to be woken from now on. What was completed just before must be looked for once more. */
+  sleep(): void {
+    Atomics.store(this.#words, IS_GATEWAY_ASLEEP, 1);
+  }
+
+  /** A thread's: the next slot. Blocks the thread until there is one. */
+  take(): number {
+    const words = this.#words;
+    for (;;) {
+      const taken = Atomics.load(words, TAKEN);
+      const submitted = Atomics.load(words, SUBMITTED);
+      if (taken !== submitted) {
+        const slot = Atomics.load(words, SUBMISSIONS + ((taken >>> 0) % RING_ENTRIES));
+        if (Atomics.compareExchange(words, TAKEN, taken, (taken + 1) | 0) === taken) return slot;
+      } else {
+        Atomics.add(words, SLEEPERS, 1);
+        waitForWord(this.#submittedAddress, submitted);
+        Atomics.sub(words, SLEEPERS, 1);
+      }
+    }
+  }
+
+  /** A thread's: the job in the slot has ended. True if the gateway sleeps and this thread is the one to wake it. */
+  complete(slot: number): boolean {
+    const words = this.#words;
+    const at = Atomics.add(words, COMPLETED, 1) >>> 0;
+    Atomics.store(words, COMPLETIONS + (at % RING_ENTRIES), slot + 1);
+    return Atomics.exchange(words, IS_GATEWAY_ASLEEP, 0) === 1;
+  }
+}
