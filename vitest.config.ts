@@ -1,8 +1,26 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests of what clients see on the wire, which is the same on either HTTP/2. */
+const onBothTransports = [
+  "test/e2e/{call-gate,flow,health,hostile-wire,protocol,shutdown,tls}.test.ts",
+  "test/security/connections.test.ts",
+];
+
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "tools/**/*.test.ts", "clients/**/*.test.ts", "test/**/*.test.ts"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "signet",
+          include: ["src/**/*.test.ts", "tools/**/*.test.ts", "clients/**/*.test.ts", "test/**/*.test.ts"],
+        },
+      },
+      {
+        extends: true,
+        test: { name: "transport: signet", include: onBothTransports, env: { SIGNET_TEST_TRANSPORT: "signet" } },
+      },
+    ],
     // Native libraries are loaded by some tests, so every test file runs in a process of its own.
     pool: "forks",
     // Tests start servers and service hosts; more files at a time than cores only makes them wait for each other.

@@ -9,6 +9,7 @@ import {
 import { Connection } from "./connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type DirectRoute, directCallFrom } from "./direct-call.ts";
+import { ErrorCode } from "./frames.ts";
 import { type ConnectionLimits, resolveLimits } from "./limits.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { NodeStream } from "./node-stream.ts";
@@ -162,6 +163,6 @@ export class Http2Server extends EventEmitter {
     }
     const nodeStream = new NodeStream(stream);
     stream.giveTo(nodeStream);
-    this.emit("stream", nodeStream, stream.head.object, 0);
+    if (!this.emit("stream", nodeStream, stream.head.object, 0)) stream.reset(ErrorCode.REFUSED_STREAM);
   }
 }

@@ -14,6 +14,7 @@ import { createLicenseNumber, issueLicense, type LicenseNumber } from "../../too
 import { loadServiceDescription } from "../../tools/license/service-description.ts";
 import { keySigner } from "../../tools/license/signer.ts";
 import { nativeLibrary } from "./native.ts";
+import { transportUnderTest } from "./transport.ts";
 
 /** A service of a test's license, as a vendor writes it in services.yaml. */
 export type DescribedService = Record<string, unknown> & { readonly name: string };
@@ -111,9 +112,6 @@ export interface ServingHost extends LicensedHost {
   readonly log: readonly Record<string, unknown>[];
 }
 
-/** Whose HTTP/2 the servers of a test file run on; SIGNET_TEST_TRANSPORT tries another one. */
-const transportUnderTest = process.env.SIGNET_TEST_TRANSPORT ?? "node";
-
 /** A licensed host with its server running in this process on a free port; both end with the test. */
 export async function useServer(
   services: readonly DescribedService[],
@@ -148,7 +146,7 @@ export async function startLicensedServer(
     });
     const server = await startServer({
       data: host.data,
-      config: parseConfig({ listen: "127.0.0.1:0", transport: transportUnderTest, ...config }, "test"),
+      config: parseConfig({ listen: "127.0.0.1:0", ...transportUnderTest, ...config }, "test"),
       log: createLog({ level: "info", format: "json", destination }),
     });
     const end = async () => {

@@ -1,8 +1,11 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { dataDirectory } from "../../src/config/index.ts";
+import { transportUnderTest } from "./transport.ts";
 
 const signet = fileURLToPath(new URL("../../bin/signet", import.meta.url));
 
@@ -70,6 +73,10 @@ export class SignetProcess {
 }
 
 export function useSignetServe(dataRoot: string, args: readonly string[] = []): SignetProcess {
+  const { configFile } = dataDirectory(dataRoot);
+  if (transportUnderTest.transport !== undefined && !existsSync(configFile)) {
+    writeFileSync(configFile, JSON.stringify(transportUnderTest));
+  }
   const child = spawn(signet, ["serve", "--data", dataRoot, "--log-format", "json", ...args], {
     env: { PATH: process.env.PATH },
     stdio: "pipe",

@@ -41,6 +41,13 @@ if (options === null || files.length === 0) {
   process.exitCode = 2;
 } else {
   const reporters = [new AttackReporter(options)];
-  const vitest = await startVitest(files, { root, run: true, watch: false, tagsFilter: ["attack"], reporters });
+  const vitest = await startVitest(files, {
+    root,
+    run: true,
+    watch: false,
+    project: ["signet"],
+    tagsFilter: ["attack"],
+    reporters,
+  });
   await vitest.close();
 }
