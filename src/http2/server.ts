@@ -45,7 +45,9 @@ export class Http2Server extends EventEmitter {
   readonly #direct: ReadonlyMap<string, DirectRoute>;
   readonly #maxMessageBytes: number;
   readonly #deadlines = new Deadlines();
-  readonly #sweeper: NodeJS.Timeout;
+  /** Connections whose TLS handshake goes on: nobody else knows them yet. */
+  readonly #handshakes = new Map<string, Socket>();
+  #sweeper: NodeJS.Timeout | undefined;
 
   constructor(options: Http2ServerOptions) {
     super();
@@ -57,19 +59,12 @@ export class Http2Server extends EventEmitter {
     this.#server =
       tls === null
         ? createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#takeSocket(socket))
-        : createTlsServer({ ...tls, ALPNProtocols: ["h2"], handshakeTimeout: this.#limits.handshakeMs }, (socket) => {
-            // RFC 9113 section 3.3: HTTP/2 over TLS is agreed on by ALPN, or not spoken.
-            if (socket.alpnProtocol !== "h2") return void socket.destroy();
-            socket.disableRenegotiation(); // section 9.2.1
-            socket.setNoDelay(true);
-            const connection = this.#connect(socket);
-            socket.on("data", (chunk: Buffer) => connection.read(chunk, chunk.length));
-          });
+        : this.#createTlsServer(tls);
     this.#server.on("error", (error) => this.emit("error", error));
     for (const event of ["listening", "close"]) this.#server.on(event, () => this.emit(event));
-    // Failed handshakes are the clients' affair.
-    this.#server.on("tlsClientError", (_error, socket) => socket.destroy());
-    this.#sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();
+    this.#server.on("listening", () => {
+      this.#sweeper = setInterval(() => this.#sweep(), this.#limits.sweepMs).unref();
+    });
   }
 
   get listening(): boolean {
@@ -106,6 +101,7 @@ export class Http2Server extends EventEmitter {
 
   /** Takes no further connections. `done` is called when those that there are have ended. */
   close(done?: () => void): this {
+    for (const socket of this.#handshakes.values()) socket.destroy();
     this.#server.close(() => {
       clearInterval(this.#sweeper);
       done?.();
@@ -121,6 +117,30 @@ export class Http2Server extends EventEmitter {
   #sweep(): void {
     const nowMs = performance.now();
     for (const connection of this.#connections) connection.sweep(nowMs);
+  }
+
+  #createTlsServer(options: TlsOptions): TlsServer {
+    const settings = { ...options, ALPNProtocols: ["h2"], handshakeTimeout: this.#limits.handshakeMs };
+    const server = createTlsServer(settings, (socket) => {
+      this.#handshakes.delete(remoteOf(socket));
+      // RFC 9113 section 3.3: HTTP/2 over TLS is agreed on by ALPN, or not spoken.
+      if (socket.alpnProtocol !== "h2") {
+        socket.destroy();
+        return;
+      }
+      socket.disableRenegotiation(); // section 9.2.1
+      socket.setNoDelay(true);
+      const connection = this.#connect(socket);
+      socket.on("data", (chunk: Buffer) => connection.read(chunk, chunk.length));
+    });
+    server.on("connection", (socket: Socket) => {
+      const remote = remoteOf(socket);
+      this.#handshakes.set(remote, socket);
+      socket.on("close", () => this.#handshakes.delete(remote));
+    });
+    // Failed handshakes are the clients' affair.
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    return server;
   }
 
   /** Gives an accepted socket our own bytes to read into, which spares 64 KiB of memory at every read. */
@@ -165,4 +185,9 @@ export class Http2Server extends EventEmitter {
     stream.giveTo(nodeStream);
     if (!this.emit("stream", nodeStream, stream.head.object, 0)) stream.reset(ErrorCode.REFUSED_STREAM);
   }
+}
+
+/** The same for a TLS connection and for the TCP connection below it. */
+function remoteOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
