@@ -1,6 +1,9 @@
 import { connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { userOfPeer } from "./peer-user.ts";
+
+const attack = attacksOn("calls");
 
 /** A connection of this process to itself; the server's view of its client. */
 async function useConnection(listen: string, dial: string): Promise<string> {
@@ -31,13 +34,19 @@ test("of a client elsewhere is not known", () => {
   expect(userOfPeer("")).toBe(null);
 });
 
-test("is not known where two users have sockets of that address and port", () => {
-  const line = (uid: number) => `  0: 0100007F:1267 0100007F:1F41 01 0:0 00:0 0 ${uid} 0 1 1`;
-  const table =
-    (...uids: number[]) =>
-    () =>
-      ["header", ...uids.map(line)].join("\n");
-  expect(userOfPeer("127.0.0.1:4711", table(1000))).toBe(1000);
-  expect(userOfPeer("127.0.0.1:4711", table(1000, 0))).toBe(null);
-  expect(userOfPeer("127.0.0.1:4712", table(1000))).toBe(null);
-});
+test(
+  "is not known where two users have sockets of that address and port",
+  attack("passes for another user", "a second socket of the same address and port"),
+  () => {
+    const line = (uid: number) => `  0: 0100007F:1267 0100007F:1F41 01 0:0 00:0 0 ${uid} 0 1 1`;
+    const table =
+      (...uids: number[]) =>
+      () =>
+        ["header", ...uids.map(line)].join("\n");
+    expect(userOfPeer("127.0.0.1:4711", table(1000))).toBe(1000);
+    const both = userOfPeer("127.0.0.1:4711", table(1000, 0));
+    expect(both).toBe(null);
+    observed(`no user is known: ${both}`);
+    expect(userOfPeer("127.0.0.1:4712", table(1000))).toBe(null);
+  },
+);

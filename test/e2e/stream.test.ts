@@ -2,6 +2,7 @@ import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { MAX_OUTSTANDING } from "../../src/grpc/infer-stream.ts";
 import { addToken, type CallLimits, removeToken } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
 import { BareClient, type BareInferRequest, frame, inferRequestBytes } from "../helpers/bare-client.ts";
 import { BareStream, type StreamSettings } from "../helpers/bare-stream.ts";
 import {
@@ -11,6 +12,8 @@ import {
   startLicensedServer,
 } from "../helpers/licensed-host.ts";
 import { faultyRequest } from "../helpers/runner.ts";
+
+const attack = attacksOn("the server's time and memory");
 
 const STREAM = "/inference.GRPCInferenceService/ModelStreamInfer";
 const RUNS = 100_000;
@@ -183,15 +186,20 @@ describe("a stream whose client", () => {
   });
 
   // What is beyond the bound waits at the client: Node's streams would read 16 of these ahead.
-  test("sends large requests without end cannot make the server hold more than its bound of them", async () => {
-    const large = request("large", Buffer.alloc(2 ** 20));
-    const { session, gone } = sendByHand([faultyRequest("wait", 3_600_000), ...Array(100).fill(large)]);
-    await untilStill(gone);
-    expect(gone()).toBeGreaterThanOrEqual(MAX_OUTSTANDING);
-    expect(gone()).toBeLessThan(MAX_OUTSTANDING + 4);
-    session.destroy();
-    await expect.poll(() => runnerOf("faulty").running).toBe(0);
-  });
+  test(
+    "sends large requests without end cannot make the server hold more than its bound of them",
+    attack("makes the server hold its messages", "100 MiB into one stream that is not answered"),
+    async () => {
+      const large = request("large", Buffer.alloc(2 ** 20));
+      const { session, gone } = sendByHand([faultyRequest("wait", 3_600_000), ...Array(100).fill(large)]);
+      await untilStill(gone);
+      expect(gone()).toBeGreaterThanOrEqual(MAX_OUTSTANDING);
+      expect(gone()).toBeLessThan(MAX_OUTSTANDING + 4);
+      observed(`${gone()} of 101 messages taken`);
+      session.destroy();
+      await expect.poll(() => runnerOf("faulty").running).toBe(0);
+    },
+  );
 
   test("sends more requests than its bound gets every answer, in order", async () => {
     const stream = useStream();

@@ -34,7 +34,7 @@ export function accessCommand(): Command {
     .addOption(
       new Option(
         "--role <role>",
-        "viewer: metadata; client: inference too; operator: as client; admin: as client, for every service",
+        "viewer: metadata; client: inference too; operator: also unloads and loads services, and changes the log and traces; admin: as operator, for every service",
       )
         .choices(["viewer", "client", "operator", "admin"] satisfies Role[])
         .default("client"),
