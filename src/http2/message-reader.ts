@@ -1,5 +1,6 @@
 import { readUint32 } from "./frames.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { giveSlab, MIN_SLAB_BYTES, takeSlab } from "./slabs.ts";
 
 /** The compressed flag and the length, before each message ("Length-Prefixed-Message" of gRPC over HTTP/2). */
 export const PREFIX_BYTES = 5;
@@ -24,6 +25,10 @@ export class MessageReader {
   /** A prefix that comes in pieces, which is rare. */
   #prefix: Buffer | null = null;
   #framed: Buffer | null = null;
+  /** What `#framed` is in, where that may be used again. */
+  #slab: Buffer | null = null;
+  /** Of the messages that were given out. */
+  #slabs: Buffer[] = [];
   /** Of the prefix or the message. */
   #filled = 0;
   #wanted = 0;
@@ -61,17 +66,24 @@ export class MessageReader {
     return true;
   }
 
-  /** Forgets the messages that were given out, which their receiver has done with. */
-  releaseMessages(): void {
-    const inside = this.#framed?.length ?? 0;
+  /**
+   * Forgets the messages that were given out, which their receiver has done with.
+   * @returns their memory, to be used again where nothing of it is being sent
+   */
+  releaseMessages(): readonly Buffer[] {
+    const inside = this.#slab?.length ?? this.#framed?.length ?? 0;
     this.#budget.release(this.#heldBytes - inside);
     this.#heldBytes = inside;
+    return this.#slabs.splice(0);
   }
 
-  /** Takes nothing more and holds nothing. */
+  /** Takes nothing more and holds nothing. Messages that were given out stay their receiver's. */
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#slabs = [];
+    if (this.#slab !== null) giveSlab(this.#slab);
+    this.#slab = null;
     this.#framed = null;
     this.#filled = 0;
     this.#budget.release(this.#heldBytes);
@@ -95,7 +107,7 @@ export class MessageReader {
       this.#sink.onMessageBegin(Buffer.from(source.subarray(at, at + PREFIX_BYTES)));
       if (this.#isStopped) return true;
     }
-    const framed = this.#allocate(Math.min(this.#wanted, PREFIX_BYTES + FIRST_BYTES));
+    const framed = this.#allocate(Math.min(this.#wanted, FIRST_BYTES));
     if (framed === null) return false;
     for (let index = 0; index < PREFIX_BYTES; index++) framed[index] = source[at + index]!;
     this.#framed = framed;
@@ -103,25 +115,34 @@ export class MessageReader {
   }
 
   #grow(before: Buffer): boolean {
+    const heldBytes = this.#slab?.length ?? before.length;
+    const used = this.#slab;
     const framed = this.#allocate(Math.min(this.#wanted, before.length * GROWTH));
     if (framed === null) return false;
     before.copy(framed, 0, 0, this.#filled);
     this.#framed = framed;
-    this.#heldBytes -= before.length;
-    this.#budget.release(before.length);
+    this.#heldBytes -= heldBytes;
+    this.#budget.release(heldBytes);
+    if (used !== null) giveSlab(used);
     return true;
   }
 
   #allocate(bytes: number): Buffer | null {
-    if (!this.#budget.take(bytes)) {
+    const slab = bytes < MIN_SLAB_BYTES ? null : takeSlab(bytes);
+    const heldBytes = slab?.length ?? bytes;
+    if (!this.#budget.take(heldBytes)) {
+      if (slab !== null) giveSlab(slab);
       this.stop();
       return null;
     }
-    this.#heldBytes += bytes;
-    return bytes < Buffer.poolSize >>> 1 ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes);
+    this.#heldBytes += heldBytes;
+    this.#slab = slab;
+    return slab === null ? Buffer.allocUnsafe(bytes) : slab.subarray(0, bytes);
   }
 
   #end(framed: Buffer): void {
+    if (this.#slab !== null) this.#slabs.push(this.#slab);
+    this.#slab = null;
     this.#framed = null;
     this.#filled = 0;
     this.#sink.onMessage(framed);

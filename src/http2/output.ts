@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { giveSlab } from "./slabs.ts";
 
 /** Frames are gathered in buffers of this size; larger payloads are sent from where they are. */
 const GATHER_BYTES = 64 * 1024;
@@ -32,6 +33,8 @@ export class Output {
   #chunks: Buffer[] = [];
   #chunkBytes = 0;
   #borrowed: Buffer[] = [];
+  /** To be given back with what was borrowed. */
+  #slabs: Buffer[] = [];
   #isWaiting = false;
 
   /** @param onDrained when nothing waits for the socket any more */
@@ -67,6 +70,12 @@ export class Output {
     this.#chunkBytes += bytes.length;
   }
 
+  /** Gives a slab back when nothing that was attached waits for the socket any more. */
+  recycle(slab: Buffer): void {
+    if (this.#chunks.length === 0 && this.#socket.writableLength === 0) giveSlab(slab);
+    else this.#slabs.push(slab);
+  }
+
   flush(): void {
     this.#isWaiting = false;
     this.#seal();
@@ -75,10 +84,7 @@ export class Output {
     this.#chunks = [];
     this.#chunkBytes = 0;
     const socket = this.#socket;
-    if (socket.destroyed || socket.writableEnded) {
-      this.#giveBack();
-      return;
-    }
+    if (socket.destroyed || socket.writableEnded) return; // whatever is in flight keeps its memory
     if (chunks.length === 1) {
       socket.write(chunks[0]!, this.#onWritten);
     } else {
@@ -110,6 +116,8 @@ export class Output {
       if (buffer.length === GATHER_BYTES && free.length < MAX_FREE) free.push(buffer);
     }
     this.#borrowed = [];
+    for (const slab of this.#slabs) giveSlab(slab);
+    this.#slabs = [];
     this.buffer = EMPTY;
     this.at = 0;
     this.#from = 0;
