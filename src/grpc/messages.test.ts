@@ -48,8 +48,10 @@ describe("the wire", () => {
       service: "m",
       version: "1",
       id: "id",
-      inputs: [{ name: "x", datatype: "FP32", shape: [1, 2], data: Uint8Array.of(0, 0, 0x80, 0x3f, 0, 0, 0, 0) }],
-      outputs: ["y"],
+      inputs: [
+        { name: "x", datatype: "FP32", shape: [1, 2], data: Uint8Array.of(0, 0, 0x80, 0x3f, 0, 0, 0, 0), place: null },
+      ],
+      outputs: [{ name: "y", classes: 0, place: null }],
       priority: 0,
       queueTimeoutMs: 1,
       parameters: new Map(),
