@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner, verifySandbox } from "./engine/index.ts";
 import type { SignetError } from "./errors.ts";
-import { GrpcServer, verifyBindable } from "./grpc/index.ts";
+import { GrpcServer } from "./grpc/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
+import { CertificateWatch, openTls, verifyBindable } from "./listener/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
 import {
   type AuthorizedService,
@@ -80,6 +81,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
+  let certificates: CertificateWatch | undefined;
   let isStopping = false;
   const sharedMemory = new SharedMemory({ isEnabled: config.sharedMemory });
   const tracing = new Tracing({ directory: config.traceDir, log, audit });
@@ -135,6 +137,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   }
 
   async function release(): Promise<void> {
+    certificates?.close();
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
     closeLedger(ledger, log);
     await runLog.close();
@@ -146,9 +149,11 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   async function start(): Promise<{ address: string; listener: GrpcServer; upkeep: LicenseUpkeep }> {
     inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await verifyBindable(listen);
+    const tls = openTls(listen);
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
     const listener = new GrpcServer({
       listen,
+      tls,
       transport: config.transport,
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
@@ -164,6 +169,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       isReady,
     });
     grpc = listener;
+    if (tls !== null) certificates = new CertificateWatch(tls, log, audit);
     const address = await listener.listen();
     await recordStart(audit, data, { address, tls: listen.tls !== null, version: packageVersion() });
     const upkeep = new LicenseUpkeep(installed, {
@@ -224,7 +230,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       await (stopping ?? release());
     },
     reopenLogs: () => runLog.reopen(),
-    reloadCertificates: () => listener.reloadCertificates(),
+    reloadCertificates: () => certificates?.look(),
     checkLicense: () => upkeep.check(),
   };
 }

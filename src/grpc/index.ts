@@ -1,6 +1,4 @@
-export { verifyBindable } from "./bind.ts";
 export { InferenceClient, type InferenceClientOptions } from "./client.ts";
-export { createCredentials } from "./credentials.ts";
 export { askHealth } from "./health-client.ts";
 export { type InferRequestMessage, inferenceService } from "./messages.ts";
 export { GrpcServer } from "./server.ts";

@@ -2,12 +2,11 @@ import { Server, setLogger } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import type { AuditLog } from "../audit/index.ts";
 import type { ResolvedListen } from "../config/index.ts";
+import { errorFromBind, type ListenerTls } from "../listener/index.ts";
 import type { Access, CallQuotas } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
-import { errorFromBind } from "./bind.ts";
 import { createCallGate } from "./call-gate.ts";
-import { CertificateWatch } from "./certificate-watch.ts";
-import { createCredentials, TlsCredentials } from "./credentials.ts";
+import { createCredentials } from "./credentials.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
@@ -15,6 +14,7 @@ import { TransportServer } from "./transport-server.ts";
 
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
+  readonly tls: ListenerTls | null;
   /** Whose HTTP/2: ours or Node's. */
   readonly transport: "signet" | "node";
   readonly maxMessageBytes: number;
@@ -35,14 +35,11 @@ export class GrpcServer {
   readonly #server: Server;
   readonly #health = new Health();
   readonly #listen: ResolvedListen;
-  readonly #log: Log;
-  readonly #audit: AuditLog;
-  #certificates: CertificateWatch | undefined;
+  readonly #tls: ListenerTls | null;
 
   constructor(options: GrpcServerOptions) {
-    this.#log = options.log;
-    this.#audit = options.audit;
     this.#listen = options.listen;
+    this.#tls = options.tls;
     const inference = inferenceService();
     const open = new Set([
       ...openInferenceCalls.map((name) => inference[name].path),
@@ -68,21 +65,14 @@ export class GrpcServer {
 
   /**
    * Opens the port. Resolves with `host:port` as bound.
-   * @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE, FILE_UNREADABLE, CONFIG_INVALID
+   * @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE
    */
   listen(): Promise<string> {
     const { address, host } = this.#listen;
     return new Promise((resolve, reject) => {
-      const credentials = createCredentials(this.#listen);
-      this.#server.bindAsync(address, credentials, (error, port) => {
-        if (error) {
-          reject(errorFromBind(address, error));
-        } else {
-          if (credentials instanceof TlsCredentials) {
-            this.#certificates = new CertificateWatch(credentials, this.#log, this.#audit);
-          }
-          resolve(`${host.includes(":") ? `[${host}]` : host}:${port}`);
-        }
+      this.#server.bindAsync(address, createCredentials(this.#tls), (error, port) => {
+        if (error) reject(errorFromBind(address, error));
+        else resolve(`${host.includes(":") ? `[${host}]` : host}:${port}`);
       });
     });
   }
@@ -97,14 +87,8 @@ export class GrpcServer {
     this.#health.forget(service);
   }
 
-  /** Looks at once whether TLS certificates were replaced; it does so every other second by itself. */
-  reloadCertificates(): void {
-    this.#certificates?.look();
-  }
-
   /** Takes no new connections and asks clients to leave; calls that run go on. */
   startClosing(): Promise<void> {
-    this.#certificates?.close();
     return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
 
@@ -118,7 +102,6 @@ export class GrpcServer {
 
   /** Ends everything now. */
   abort(): void {
-    this.#certificates?.close();
     this.#server.forceShutdown();
   }
 }

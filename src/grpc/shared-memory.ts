@@ -1,9 +1,9 @@
 import { SignetError } from "../errors.ts";
+import { userOfPeer } from "../listener/index.ts";
 import type { SharedMemory } from "../service/index.ts";
 import type { answering } from "./call.ts";
 import { identityOf } from "./call-gate.ts";
 import type { InferenceHandlers } from "./messages.ts";
-import { userOfPeer } from "./peer-user.ts";
 
 type SharedMemoryHandlers = Pick<
   InferenceHandlers,

@@ -25,8 +25,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   engine: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "tensor", "telemetry", "config"],
   service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store"],
-  grpc: ["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
-  http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "service"],
+  listener: ["errors.ts", "telemetry", "config", "audit"],
+  grpc: [
+    ...["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener"],
+    "service",
+  ],
+  http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
   "server.ts": [
     ...[
       "errors.ts",
@@ -41,7 +45,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
       "store",
       "service",
     ],
-    ...["grpc", "http"],
+    ...["listener", "grpc", "http"],
   ],
   cli: [
     ...[
@@ -57,7 +61,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
       "store",
       "service",
     ],
-    ...["grpc", "http", "server.ts"],
+    ...["listener", "grpc", "http", "server.ts"],
   ],
 };
 

@@ -46,7 +46,7 @@ Example:
 
 async function check(options: CheckOptions): Promise<void> {
   verifyLaunch(readLaunch());
-  const { createCredentials } = await import("../../grpc/index.ts");
+  const { openTls } = await import("../../listener/index.ts");
   const { authorizeFirst, readHostLedger, readTokens, remainingOf, serviceRefusal } = await import(
     "../../service/index.ts"
   );
@@ -54,7 +54,7 @@ async function check(options: CheckOptions): Promise<void> {
   const file = options.config ?? data.configFile;
   const config = loadConfig({ file, required: options.config !== undefined });
   const listen = resolveListen(config);
-  createCredentials(listen);
+  openTls(listen);
   const tokens = readTokens(data.accessFile);
   const first = await authorizeFirst(data, (hostKey) => readHostLedger(data, hostKey));
   for (const directory of written(data, first.services)) await verifyWritable(directory);

@@ -38,12 +38,13 @@ Example:
 }
 
 async function doctor(options: DoctorOptions): Promise<void> {
-  const { askHealth, createCredentials } = await import("../../grpc/index.ts");
+  const { askHealth } = await import("../../grpc/index.ts");
+  const { openTls } = await import("../../listener/index.ts");
   const { examine } = await import("../../service/index.ts");
   const findings = await examine({
     data: dataDirectory(options.data),
     configFile: options.config,
-    edge: { askHealth, verifyTls: createCredentials },
+    edge: { askHealth, verifyTls: openTls },
   });
   const count = (level: DoctorFinding["level"]) => findings.filter((finding) => finding.level === level).length;
   const summary = { ok: count("ok"), note: count("note"), problem: count("problem") };

@@ -1,6 +1,6 @@
 import type { AuditLog } from "../audit/index.ts";
 import type { Log } from "../telemetry/index.ts";
-import type { TlsCredentials } from "./credentials.ts";
+import type { ListenerTls } from "./tls.ts";
 
 const LOOK_MS = 2000;
 const DAY_MS = 86_400_000;
@@ -8,14 +8,14 @@ const SOON_DAYS = 30;
 
 /** Takes new certificate files while the server runs, and says when the present certificate comes to its end. */
 export class CertificateWatch {
-  readonly #credentials: TlsCredentials;
+  readonly #tls: ListenerTls;
   readonly #log: Log;
   readonly #audit: AuditLog;
   readonly #interval: NodeJS.Timeout;
   #remindedDay: number | undefined;
 
-  constructor(credentials: TlsCredentials, log: Log, audit: AuditLog) {
-    this.#credentials = credentials;
+  constructor(tls: ListenerTls, log: Log, audit: AuditLog) {
+    this.#tls = tls;
     this.#log = log;
     this.#audit = audit;
     this.#interval = setInterval(() => this.look(), LOOK_MS).unref();
@@ -25,8 +25,8 @@ export class CertificateWatch {
   /** Looks at once instead of within two seconds. Never throws: what cannot be used leaves what is in use. */
   look(): void {
     try {
-      if (this.#credentials.reload()) {
-        const { validToDate, fingerprint256 } = this.#credentials.certificate;
+      if (this.#tls.reload()) {
+        const { validToDate, fingerprint256 } = this.#tls.certificate;
         const sha256 = fingerprint256.replaceAll(":", "").toLowerCase();
         const expires = validToDate.toISOString();
         this.#log.info({ sha256, expires }, "new TLS certificates are in use");
@@ -45,7 +45,7 @@ export class CertificateWatch {
 
   /** Once a day from a month before the end. */
   #remind(): void {
-    const { validToDate } = this.#credentials.certificate;
+    const { validToDate } = this.#tls.certificate;
     const daysLeft = Math.floor((validToDate.getTime() - Date.now()) / DAY_MS);
     if (daysLeft >= SOON_DAYS || daysLeft === this.#remindedDay) return;
     this.#remindedDay = daysLeft;

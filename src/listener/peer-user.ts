@@ -7,7 +7,7 @@ const ESTABLISHED = "01";
  * The user of the operating system whose process is at the other end of a TCP connection, as the kernel's table of this
  * machine's sockets has it. null where the other end is on another machine, or its user is not certain.
  *
- * @param peer `address:port`, as grpc-js gives it
+ * @param peer `address:port`, the address without brackets
  */
 export function userOfPeer(peer: string, read: (file: string) => string = readTable): number | null {
   const colon = peer.lastIndexOf(":");

@@ -1,0 +1,4 @@
+export { errorFromBind, verifyBindable } from "./bind.ts";
+export { CertificateWatch } from "./certificate-watch.ts";
+export { userOfPeer } from "./peer-user.ts";
+export { type ListenerTls, openTls } from "./tls.ts";
