@@ -4,15 +4,12 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
-import type { AuditLog } from "../audit/index.ts";
 import { SignetError } from "../errors.ts";
-import type { Access, Admission, CallQuotas, Identity } from "../service/index.ts";
+import type { Identity } from "../service/index.ts";
 import { grpcStatusFromError } from "./errors.ts";
+import { fingerprintOf, type GateParts, letIn, type Pass, PUSHBACK_KEY, type Refusal } from "./gate.ts";
 
-export interface CallGateOptions {
-  readonly access: Access;
-  readonly quotas: CallQuotas;
-  readonly audit: AuditLog;
+export interface CallGateOptions extends GateParts {
   /** Whether a method may be called by anybody. */
   isOpen(path: string): boolean;
 }
@@ -23,8 +20,6 @@ const MAX_OPEN_MESSAGE_BYTES = 1024;
 const MAX_SMALL_MESSAGE_BYTES = 128 * 1024;
 const STREAM = "/inference.GRPCInferenceService/ModelStreamInfer";
 const LARGE: ReadonlySet<string> = new Set(["/inference.GRPCInferenceService/ModelInfer", STREAM]);
-/** The standard trailer by which a server tells when to try again, ms. */
-const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
 /** What the gate found out, for the handler of the same call. */
 const identities = new WeakMap<Metadata, Identity>();
@@ -64,33 +59,30 @@ export function peerOf(call: { getPeer(): string }): string {
  * Stands before every method: authenticates the caller and counts the call when its headers have come, before a byte
  * of its message is read. So strangers, and callers beyond their limits, cannot make the server hold their messages.
  */
-export function createCallGate({ access, quotas, audit, isOpen }: CallGateOptions): ServerInterceptor {
+export function createCallGate(options: CallGateOptions): ServerInterceptor {
+  const { access, isOpen } = options;
   return ({ path }, call) => {
     if (isOpen(path)) {
       limitMessage(call, MAX_OPEN_MESSAGE_BYTES);
       return new ServerInterceptingCall(call);
     }
     if (!LARGE.has(path)) limitMessage(call, MAX_SMALL_MESSAGE_BYTES);
-    let admission: Admission | undefined;
+    let admission: Pass | Refusal | undefined;
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, pass) => {
-            let identity: Identity | undefined;
-            const authenticate = () => access.authenticate(tokenOf(metadata), () => fingerprintOf(call));
-            try {
-              identity = authenticate();
-              admission = quotas.admit(identity);
-              if (!admission.isAdmitted) throw admission.error;
-            } catch (thrown) {
-              const status = grpcStatusFromError(thrown);
-              if (admission?.isAdmitted === false) status.metadata.set(PUSHBACK_KEY, `${admission.retryAfterMs}`);
-              const { code } = SignetError.from(thrown);
-              audit.refused({ code, identity: identity?.name ?? null, peer: peerOf(call) });
+            const certificate = () => fingerprintOf(connectionOf(call), () => certificateOf(call));
+            const authenticate = () => access.authenticate(tokenOf(metadata), certificate);
+            admission = letIn(options, authenticate, () => peerOf(call));
+            if (!admission.isAdmitted) {
+              const { error, retryAfterMs } = admission;
+              const status = grpcStatusFromError(error);
+              if (retryAfterMs !== null) status.metadata.set(PUSHBACK_KEY, `${retryAfterMs}`);
               call.sendStatus(status);
               return;
             }
-            identities.set(metadata, identity);
+            identities.set(metadata, admission.identity);
             if (path === STREAM) renewals.set(metadata, authenticate);
             pass(metadata);
           },
@@ -107,22 +99,12 @@ function tokenOf(metadata: Metadata): string | undefined {
   return metadata.get("authorization")[0]?.toString();
 }
 
-/** By connection; null for one without a certificate that counts. */
-const fingerprints = new WeakMap<object, string | null>();
+function connectionOf(call: ServerInterceptingCallInterface): object | undefined {
+  return (call as unknown as { stream?: { session?: object } }).stream?.session;
+}
 
-/**
- * Of the client's certificate, where its connection has one that a CA of the configuration signed; lower-case hex.
- * Node describes a certificate anew each time it is asked, which costs a third of a call (60 to 100 us measured), so the
- * answer is kept with the connection. It cannot change while HTTP/2 is spoken (RFC 9113 section 9.2).
- */
-function fingerprintOf(call: ServerInterceptingCallInterface): string | undefined {
-  const connection = (call as unknown as { stream?: { session?: object } }).stream?.session;
-  const known = connection && fingerprints.get(connection);
-  if (known !== undefined) return known ?? undefined;
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  const fingerprint = certificate?.fingerprint256?.replaceAll(":", "").toLowerCase();
-  if (connection) fingerprints.set(connection, fingerprint ?? null);
-  return fingerprint;
+function certificateOf(call: ServerInterceptingCallInterface): string | undefined {
+  return call.getAuthContext().sslPeerCertificate?.fingerprint256;
 }
 
 /**

@@ -33,11 +33,17 @@ export function answering(audit: AuditLog) {
 }
 
 /** Tells whoever calls that the license is near its end, before calls are refused. */
-export function licenseTrailers({ phase, daysLeft }: LicenseTime): Metadata {
+export function licenseTrailers(time: LicenseTime): Metadata {
   const metadata = new Metadata();
-  metadata.set("signet-license-state", phase === "valid" ? "expiring" : phase);
-  metadata.set("signet-license-days-left", `${daysLeft}`);
+  const fields = licenseFields(time);
+  for (let field = 0; field < fields.length; field += 2) metadata.set(fields[field]!, fields[field + 1]!);
   return metadata;
+}
+
+/** The same as names and values by turns. */
+export function licenseFields({ phase, daysLeft }: LicenseTime): string[] {
+  const state = phase === "valid" ? "expiring" : phase;
+  return ["signet-license-state", state, "signet-license-days-left", `${daysLeft}`];
 }
 
 /** grpc-js gives wall-clock milliseconds; a deadline inside the server must not move with the wall clock. */

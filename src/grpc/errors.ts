@@ -12,9 +12,19 @@ export function grpcStatusFromError(thrown: unknown): StatusObject {
   const error = SignetError.from(thrown);
   const metadata = new Metadata();
   metadata.set(CODE_KEY, error.code);
-  const message = error.message.length > MAX_MESSAGE ? `${error.message.slice(0, MAX_MESSAGE)}…` : error.message;
+  return { code: statusOf(error), details: statusDetails(error), metadata };
+}
+
+/** gRPC's number for it. */
+export function statusOf(error: SignetError): number {
+  return statusCodes[error.status];
+}
+
+/** What a client is told in words. */
+export function statusDetails({ message, next }: SignetError): string {
+  const words = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
   // Well-formed, because the details are percent-encoded and half a surrogate pair cannot be.
-  return { code: statusCodes[error.status], details: `${message}. ${error.next}`.toWellFormed(), metadata };
+  return `${words}. ${next}`.toWellFormed();
 }
 
 /** What a client makes of a failed call: the server's own error again, or the nearest to what gRPC says. */

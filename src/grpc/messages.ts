@@ -3,6 +3,7 @@ import type { handleBidiStreamingCall, handleUnaryCall, MethodDefinition, Servic
 import { loadSync } from "@grpc/proto-loader";
 import { SignetError } from "../errors.ts";
 import type { ExtensionCalls } from "./extension-messages.ts";
+import { decodePlainRequest, encodePlainResponse } from "./infer-codec.ts";
 import { verifyInferRequestBytes } from "./infer-request-limits.ts";
 
 /**
@@ -163,17 +164,29 @@ function loadInferenceService(): InferenceService {
   // Never throws: grpc-js answers INTERNAL to what a deserializer throws, and it runs before access is checked.
   const requestDeserialize = (bytes: Buffer): InferRequestMessage => {
     try {
+      const plain = decodePlainRequest(bytes);
+      if (plain !== null) return plain;
       verifyInferRequestBytes(bytes);
       return decode(bytes);
     } catch (error) {
       return malformedRequest(error);
     }
   };
+  const encode = ModelInfer.responseSerialize;
+  const responseSerialize = (response: InferResponseMessage): Buffer => {
+    const parts = encodePlainResponse(response);
+    return parts === null ? encode(response) : Buffer.concat(parts);
+  };
   return {
     ...service,
-    ModelInfer: { ...ModelInfer, requestDeserialize },
+    ModelInfer: { ...ModelInfer, requestDeserialize, responseSerialize },
     ModelStreamInfer: { ...ModelStreamInfer, requestDeserialize },
   };
+}
+
+/** A response as bytes in pieces, of which the raw contents are not copied. */
+export function encodeInferResponseParts(response: InferResponseMessage): readonly Buffer[] {
+  return encodePlainResponse(response) ?? [inferenceService().ModelInfer.responseSerialize(response)];
 }
 
 function malformedRequest(thrown: unknown): InferRequestMessage {
