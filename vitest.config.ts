@@ -18,7 +18,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "transport: signet", include: onBothTransports, env: { SIGNET_TEST_TRANSPORT: "signet" } },
+        test: { name: "transport: node", include: onBothTransports, env: { SIGNET_TEST_TRANSPORT: "node" } },
       },
     ],
     // Native libraries are loaded by some tests, so every test file runs in a process of its own.

@@ -58,7 +58,7 @@ export class GrpcServer {
     this.#server =
       options.transport === "node"
         ? new Server(settings)
-        : new TransportServer(settings, { maxConcurrentStreams: MAX_CONCURRENT_STREAMS });
+        : new TransportServer(settings, options.log);
     this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
   }

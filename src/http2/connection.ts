@@ -31,7 +31,8 @@ type Ending = "none" | "announced" | "named" | "over";
 
 /**
  * One HTTP/2 connection, the server's side (RFC 9113). It also is what grpc-js takes for a session of node:http2: it
- * has the parts of one that grpc-js uses, under the same names. Emits `close`.
+ * has the parts of one that grpc-js uses, under the same names. Emits `close`, and before it `failure`, where the client
+ * broke a rule or a limit, with the ConnectionError.
  */
 export class Connection extends EventEmitter {
   readonly socket: Socket;
@@ -205,6 +206,7 @@ export class Connection extends EventEmitter {
   #fail(error: ConnectionError): void {
     if (this.#ending === "over") return;
     this.failure = error;
+    this.emit("failure", error);
     this.writer.goaway(this.streams.lastId, error.code, Buffer.from(error.message, "latin1"));
     this.#end(error.code);
   }
@@ -245,7 +247,7 @@ export class Connection extends EventEmitter {
       this.destroy();
     } else {
       for (const stream of this.streams.values()) {
-        if (stream.isBusy && nowMs - stream.movedMs > limits.stallMs) stream.reset(ErrorCode.CANCEL);
+        if (stream.isAwaited && nowMs - stream.movedMs > limits.stallMs) stream.reset(ErrorCode.CANCEL);
       }
       const isIdle = this.streams.size === 0 && isOver(limits.maxIdleMs, nowMs - this.#callEndedMs);
       if (isIdle || isOver(limits.maxAgeMs, nowMs - this.#beganMs)) this.close();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { Flag, FrameType, readUint32, Setting } from "./frames.ts";
 import type { ConnectionLimits } from "./limits.ts";
 import {
@@ -32,6 +33,8 @@ function calls(count: number, make: (streamId: number) => Buffer): Buffer {
   return times(count, (index) => make(2 * index + 1));
 }
 
+const attack = attacksOn("the server's time and memory");
+
 describe("a flood of", () => {
   test.each<[string, Buffer]>([
     ["PING", times(3000, () => ping)],
@@ -64,11 +67,12 @@ describe("a flood of", () => {
         times(10, () => frame(FrameType.CONTINUATION, 0, 1, block(["x", "y".repeat(10_000)]))),
       ]),
     ],
-  ])("%s ends the connection, and no other", async (_, flood) => {
+  ])("%s ends the connection, and no other", attack.each("floods a connection"), async (_, flood) => {
     const { connect } = await useHttp2Server();
     const other = connect().greet(headers(1, request, 0));
     expect(await connect().greet(flood).outcome()).toBe(calm);
     expect(await other.send(data(1, message(3))).outcome()).toBe("answered");
+    observed("ENHANCE_YOUR_CALM, others are served");
   });
 
   test("what a well-meaning client does is none", async () => {

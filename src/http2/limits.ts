@@ -56,7 +56,7 @@ export const defaultLimits: ConnectionLimits = Object.freeze({
   maxHeldBytes: 512 * 2 ** 20,
   socketBacklogBytes: 2 ** 20,
   handshakeMs: 10_000,
-  stallMs: 60_000,
+  stallMs: 120_000,
   keepAliveMs: 60_000,
   keepAliveTimeoutMs: 20_000,
   maxIdleMs: 0,

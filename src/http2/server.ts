@@ -19,11 +19,11 @@ export interface Http2ServerOptions {
   /** Certificates and the rest, for TLS; null speaks plaintext, which clients must know beforehand. */
   readonly tls: TlsOptions | null;
   readonly limits?: Partial<ConnectionLimits>;
-  /** Of all connections together, as `ConnectionLimits.maxHeldBytes` is of one. */
+  /** Of all connections together, as `ConnectionLimits.maxHeldBytes` is of one. Default 1 GiB. */
   readonly maxHeldBytes?: number;
   /** Calls that go straight to a handler, by path. */
   readonly direct?: ReadonlyMap<string, DirectRoute>;
-  /** The longest message of a direct call; grpc-js has its own limit. */
+  /** The longest message of a direct call; grpc-js has its own limit. Default 4 MiB, as there. */
   readonly maxMessageBytes?: number;
 }
 
@@ -35,7 +35,8 @@ const readBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 /**
  * An HTTP/2 server on TCP, with or without TLS. It has the parts of node:http2's server that grpc-js uses: `listen`,
- * `address`, `close`, and the events `session`, `stream`, `error`, `close`.
+ * `address`, `close`, and the events `session`, `stream`, `error`, `close`. `failure` tells of a connection that was
+ * ended because its client broke a rule, with the ConnectionError and the connection.
  */
 export class Http2Server extends EventEmitter {
   readonly #server: Server | TlsServer;
@@ -170,6 +171,7 @@ export class Http2Server extends EventEmitter {
     const connection = new Connection(socket, this.#limits, this.#budget, (stream) => this.#takeStream(stream));
     this.#connections.add(connection);
     connection.on("close", () => this.#connections.delete(connection));
+    connection.on("failure", (error) => this.emit("failure", error, connection));
     this.emit("session", connection);
     return connection;
   }

@@ -77,9 +77,9 @@ export class Stream {
     return this.#waitingBytes;
   }
 
-  /** Whether a message is on its way in or out, so that the stream has to move. */
-  get isBusy(): boolean {
-    return this.reader.isInside || this.#parts.length > 0;
+  /** Whether it is the client's turn to go on: a message is on its way, and it is not we who hold it up. */
+  get isAwaited(): boolean {
+    return (this.reader.isInside && !this.owner.isPaused) || this.#parts.length > 0;
   }
 
   // ---- what the connection tells ----
@@ -200,6 +200,7 @@ export class Stream {
 
   /** The owner reads again after a pause. */
   resume(): void {
+    this.movedMs = performance.now();
     this.giveBack(0);
   }
 
