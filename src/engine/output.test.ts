@@ -3,7 +3,7 @@ import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { type Random, useRandom } from "../../test/helpers/random.ts";
 import { SignetError } from "../errors.ts";
 import type { RunReply } from "../plugin/index.ts";
-import { datatypes, elementCount, type TensorSpec } from "../tensor/index.ts";
+import { datatypes, elementCount, MAX_RANK, type TensorSpec } from "../tensor/index.ts";
 import { tensorsFromReply } from "./output.ts";
 
 const attack = attacksOn("the gateway by a plugin");
@@ -23,12 +23,13 @@ function useSlot(): Uint8Array {
 const scores = { dtype: 1, shape: [2, 4], offset: 64, bytes: 32 };
 const text = { dtype: 8, shape: [1], offset: 512, bytes: 6 };
 
-/** Replies come out of JSON, so they may be of any shape. */
-function read(reply: unknown, slot = useSlot()) {
-  return tensorsFromReply("service", reply as RunReply, specs, slot);
+type Answer = Extract<RunReply, { ok: true }>;
+
+function read(reply: RunReply | null, slot = useSlot()) {
+  return tensorsFromReply("service", reply, specs, slot);
 }
 
-function answer(...outputs: unknown[]) {
+function answer(...outputs: Answer["outputs"]): Answer {
   return { ok: true, outputs, runUs: 10 };
 }
 
@@ -58,39 +59,25 @@ describe("an answer that fits", () => {
 });
 
 describe("an answer that cannot be", () => {
-  test.each([
-    ["nothing", undefined],
-    ["null", null],
-    ["a number", 7],
-    ["a list", []],
-    ["no ok", { outputs: [scores, text], runUs: 1 }],
-    ["an ok that is only nearly true", { ok: 1, outputs: [scores, text], runUs: 1 }],
-    ["outputs that are no list", { ok: true, outputs: { 0: scores, 1: text, length: 2 }, runUs: 1 }],
-    ["no outputs", { ok: true, runUs: 1 }],
-    ["no time", { ok: true, outputs: [scores, text] }],
-    ["a time that is no number", { ok: true, outputs: [scores, text], runUs: "1" }],
-    ["a time that is not finite", { ok: true, outputs: [scores, text], runUs: Number.NaN }],
-    ["a time before its beginning", { ok: true, outputs: [scores, text], runUs: -1 }],
-    ["too few outputs", answer(scores)],
-    ["too many outputs", answer(scores, text, text)],
-    ["a null output", answer(null, text)],
-    ["an output that is a number", answer(3, text)],
+  test.each<[string, RunReply | null]>([
+    ["nothing that could be", null],
+    ["a time that is no number", { ...answer(scores, text), runUs: Number.NaN }],
+    ["a time that is not finite", { ...answer(scores, text), runUs: Number.POSITIVE_INFINITY }],
+    ["a time before its beginning", { ...answer(scores, text), runUs: -1 }],
     ["another datatype", answer({ ...scores, dtype: 10 }, text)],
     ["a datatype that does not exist", answer({ ...scores, dtype: 4096 }, text)],
-    ["a datatype in words", answer({ ...scores, dtype: "FP32" }, text)],
-    ["a shape that is no list", answer({ ...scores, shape: "2,4" }, text)],
     ["a shape of another rank", answer({ ...scores, shape: [2, 4, 1] }, text)],
     ["a fixed dimension of another size", answer({ ...scores, shape: [4, 2] }, text)],
     ["a negative dimension", answer({ ...scores, shape: [-2, 4] }, text)],
+    ["a datatype that is no number", answer({ ...scores, dtype: Number.NaN }, text)],
     ["a dimension that is no integer", answer({ ...scores, shape: [2.5, 4] }, text)],
-    ["a dimension in words", answer({ ...scores, shape: ["2", 4] }, text)],
     ["dimensions whose product overflows", answer({ ...scores, shape: [2 ** 52, 4] }, text)],
     ["more bytes than its shape takes", answer({ ...scores, bytes: 36 }, text)],
     ["fewer bytes than its shape takes", answer({ ...scores, bytes: 28 }, text)],
     ["bytes that reach past the slot", answer({ ...scores, offset: 1000 }, text)],
     ["a place before the slot", answer({ ...scores, offset: -64 }, text)],
     ["a place far past the slot", answer({ ...scores, offset: Number.MAX_SAFE_INTEGER }, text)],
-    ["a place that is no number", answer({ ...scores, offset: "64" }, text)],
+    ["a place that is no number", answer({ ...scores, offset: Number.NaN }, text)],
     ["a place between two bytes", answer({ ...scores, offset: 64.5 }, text)],
     ["a negative length", answer(scores, { ...text, bytes: -1 })],
     ["a BYTES element cut off", answer(scores, { ...text, bytes: 5 })],
@@ -111,14 +98,15 @@ describe("an answer that cannot be", () => {
       for (let turn = 0; turn < 20_000; turn++) {
         const reply = spoiled(random);
         try {
-          const tensors = tensorsFromReply("service", reply as RunReply, specs, slot);
+          const tensors = read(reply, slot);
           accepted++;
           expect(tensors.length).toBe(specs.length);
           for (const [index, { shape, data }] of tensors.entries()) {
             expect(shape.length).toBe(specs[index]!.shape.length);
             expect(data.buffer).not.toBe(slot.buffer);
             const size = datatypes[specs[index]!.datatype].bytes;
-            if (size !== null) expect(data.byteLength).toBe(elementCount(shape) * size);
+            // A size of -0 is one of 0, and only toBe would tell them apart.
+            if (size !== null) expect(data.byteLength - elementCount(shape) * size).toBe(0);
           }
         } catch (error) {
           expect(error).toBeInstanceOf(SignetError);
@@ -132,47 +120,20 @@ describe("an answer that cannot be", () => {
   );
 });
 
-/** A good answer in which some values were replaced by odd ones. */
-function spoiled(random: Random): unknown {
-  const odd: unknown[] = [
-    ...[
-      undefined,
-      null,
-      true,
-      Number.NaN,
-      Number.POSITIVE_INFINITY,
-      -1,
-      0,
-      1,
-      2.5,
-      8,
-      64,
-      1024,
-      1025,
-      2 ** 31,
-      2 ** 53,
-    ],
-    ...[
-      "",
-      "64",
-      [],
-      [1],
-      [2, 4],
-      [-1, 4],
-      [2 ** 31, 2 ** 31],
-      {},
-      { length: 2 },
-      { toString: 1 },
-      [{ toString: 1 }, 4],
-    ],
-  ];
-  const maybe = (value: unknown): unknown => {
-    if (random.below(12) === 0) return random.pick(odd);
-    if (Array.isArray(value)) return value.map(maybe);
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, maybe(inner)]));
-  };
-  return maybe(answer(scores, text));
+const odd = [
+  ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, -0, 0.5, 0, 1, 2, 4, 8, 32, 64, 512, 1024],
+  ...[1025, 2 ** 31, 2 ** 32, 2 ** 53, Number.MAX_VALUE],
+];
+
+/** A good answer in which some numbers were replaced by odd ones. */
+function spoiled(random: Random): RunReply {
+  const maybe = (number: number) => (random.below(12) === 0 ? random.pick(odd) : number);
+  const outputs = [scores, text].map(({ dtype, shape, offset, bytes }) => {
+    const rank = random.below(12) === 0 ? random.below(MAX_RANK + 1) : shape.length;
+    const sizes = Array.from({ length: rank }, (_, axis) => maybe(shape[axis] ?? 1));
+    return { dtype: maybe(dtype), shape: sizes, offset: maybe(offset), bytes: maybe(bytes) };
+  });
+  return { ok: true, outputs, runUs: maybe(10) };
 }
 
 describe("a failure", () => {
@@ -183,23 +144,10 @@ describe("a failure", () => {
     ["plugin", 13, "PLUGIN_FAILED"],
     ["plugin", 0, "PLUGIN_FAILED"],
     ["plugin", -7, "PLUGIN_FAILED"],
+    ["plugin", Number.NaN, "PLUGIN_FAILED"],
     ["too-large", 8, "OUTPUT_TOO_LARGE"],
     ["contract", 13, "SERVICE_PROTOCOL"],
-    ["made up", 1, "SERVICE_PROTOCOL"],
-    [undefined, undefined, "SERVICE_PROTOCOL"],
-  ])("for reason %s with status %s is %s", (reason, status, code) => {
+  ] as const)("for reason %s with status %s is %s", (reason, status, code) => {
     expect(() => read({ ok: false, reason, status, message: "words" })).toThrow(expect.objectContaining({ code }));
-  });
-
-  test("with a message of any size or type is cut to a readable one", () => {
-    for (const message of ["x".repeat(1 << 20), undefined, null, 7, { toString: "no" }, ["a"]]) {
-      try {
-        read({ ok: false, reason: "plugin", status: 13, message });
-        expect.unreachable();
-      } catch (error) {
-        expect(error).toMatchObject({ code: "PLUGIN_FAILED" });
-        expect((error as Error).message.length).toBeLessThan(2100);
-      }
-    }
   });
 });
