@@ -45,6 +45,8 @@ const kernels = {
     kill: 62,
     prlimit64: 302,
     ioctl: 16,
+    fcntl: 72,
+    sched_setscheduler: 144,
     execve: 59,
   },
   arm64: {
@@ -56,6 +58,8 @@ const kernels = {
     kill: 129,
     prlimit64: 261,
     ioctl: 29,
+    fcntl: 25,
+    sched_setscheduler: 119,
     execve: 221,
   },
 } as const;
@@ -94,6 +98,21 @@ describe.each(["x64", "arm64"] as const)("the filter of %s", (architecture: Arch
     expect(ask("ioctl", [0n, 0x5412n])).toBe("EPERM");
     expect(ask("ioctl", [0n, 0x541cn | (1n << 32n)])).toBe("EPERM");
     expect(ask("ioctl", [0n, 0x5401n])).toBe("allow");
+  });
+
+  test(
+    "lets no descriptor belong to another process, and allows what else can be done with one",
+    attack("has the kernel send the signal", "fcntl(F_SETOWN), F_SETOWN_EX, F_SETSIG, ioctl(FIOSETOWN), SIOCSPGRP"),
+    () => {
+      for (const command of [8n, 10n, 15n, 8n | (1n << 32n)]) expect(ask("fcntl", [3n, command, 1n])).toBe("EPERM");
+      for (const request of [0x8901n, 0x8902n]) expect(ask("ioctl", [3n, request])).toBe("EPERM");
+      for (const command of [0n, 1n, 2n, 3n, 4n, 9n, 11n, 1030n]) expect(ask("fcntl", [3n, command])).toBe("allow");
+    },
+  );
+
+  test("lets a process choose its own scheduling and nobody else's", () => {
+    for (const self of [0n, BigInt(pid)]) expect(ask("sched_setscheduler", [self])).toBe("allow");
+    expect(ask("sched_setscheduler", [BigInt(pid) + 1n])).toBe("EPERM");
   });
 
   test(

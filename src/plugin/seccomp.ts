@@ -125,11 +125,17 @@ const toItselfOnly: Readonly<Record<string, Numbers>> = {
   rt_sigqueueinfo: [129, 138],
   rt_tgsigqueueinfo: [297, 240],
   prlimit64: [302, 261],
+  sched_setparam: [142, 118],
+  sched_setscheduler: [144, 119],
+  sched_setattr: [314, 274],
 };
+/** Those of them to which 0 is the caller. To kill it is the caller's group. */
+const zeroIsItself = new Set(["prlimit64", "sched_setparam", "sched_setscheduler", "sched_setattr"]);
 
 const CLONE: Numbers = [56, 220];
 const CLONE3: Numbers = [435, 435];
 const IOCTL: Numbers = [16, 29];
+const FCNTL: Numbers = [72, 25];
 const PRCTL: Numbers = [157, 167];
 const SECCOMP: Numbers = [317, 277];
 
@@ -137,6 +143,12 @@ const CLONE_THREAD = 0x1_0000;
 // Both put input into a terminal as if somebody had typed it.
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+// The kernel sends a signal of the caller's choice, SIGKILL too, to whom a descriptor is said to belong.
+const F_SETOWN = 8;
+const F_SETSIG = 10;
+const F_SETOWN_EX = 15;
+const FIOSETOWN = 0x8901;
+const SIOCSPGRP = 0x8902;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
 
@@ -192,24 +204,24 @@ export function seccompProgram(architecture: Architecture, filter: Filter, pid: 
   return encode(program);
 
   function pushConditions(): void {
-    // Process ids have 32 bits, and the kernel looks at no more. 0 is the caller for prlimit64, its group for kill.
+    // Process ids have 32 bits, and the kernel looks at no more.
     for (const [name, numbers] of Object.entries(toItselfOnly)) {
-      const zero: Instruction[] = name === "prlimit64" ? [[JUMP_EQUAL, 1, 0, 0]] : [];
+      const zero: Instruction[] = zeroIsItself.has(name) ? [[JUMP_EQUAL, 1, 0, 0]] : [];
       when(numbers, [LOAD, 0, 0, atArgument(0)], ...zero, [JUMP_EQUAL, 0, 1, pid], allow, deny);
     }
     when(CLONE, [LOAD, 0, 0, atArgument(0)], [JUMP_ANY_BIT, 0, 1, CLONE_THREAD], allow, deny);
     // Its flags lie in memory, where no filter can look. glibc goes on with clone.
     when(CLONE3, absent);
-    when(IOCTL, [LOAD, 0, 0, atArgument(1)], [JUMP_EQUAL, 1, 0, TIOCSTI], [JUMP_EQUAL, 0, 1, TIOCLINUX], deny, allow);
+    whenArgument(IOCTL, 1, [TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP]);
+    whenArgument(FCNTL, 1, [F_SETOWN, F_SETSIG, F_SETOWN_EX]);
     // The gateway's end must stay this process's end.
-    when(
-      PRCTL,
-      [LOAD, 0, 0, atArgument(0)],
-      [JUMP_EQUAL, 1, 0, PR_SET_PDEATHSIG],
-      [JUMP_EQUAL, 0, 1, PR_SET_DUMPABLE],
-      deny,
-      allow,
-    );
+    whenArgument(PRCTL, 0, [PR_SET_PDEATHSIG, PR_SET_DUMPABLE]);
+  }
+
+  /** Refuses a call where an argument is one of these. The kernel looks at its lower 32 bits, as this does. */
+  function whenArgument(numbers: Numbers, index: number, values: readonly number[]): void {
+    const isOne = values.map((value, at): Instruction => [JUMP_EQUAL, values.length - at, 0, value]);
+    when(numbers, [LOAD, 0, 0, atArgument(index)], ...isOne, allow, deny);
   }
 }
 

@@ -27,6 +27,8 @@ const numbers = {
   prlimit64: [302, 261],
   prctl: [157, 167],
   ioctl: [16, 29],
+  fcntl: [72, 25],
+  sched_setscheduler: [144, 119],
   io_uring_setup: [425, 425],
   bpf: [321, 280],
   keyctl: [250, 219],

@@ -25,6 +25,11 @@ const PTRACE_ATTACH = 16;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_DUMPABLE = 4;
 const TIOCSTI = 0x5412;
+const F_SETOWN = 8;
+const F_SETSIG = 10;
+const SIOCSPGRP = 0x8902;
+const SCHED_IDLE = 5;
+const CHANNEL = 3;
 
 /** Another process of the same user, which a plugin has no business with. */
 function useBystander(): ChildProcess {
@@ -67,6 +72,21 @@ const tries: readonly Try[] = [
   { name: "ends the gateway", tried: "kill()", call: (pid) => ["kill", pid, 0] },
   { name: "ends every process of its group", tried: "kill(0)", call: () => ["kill", 0, 0] },
   { name: "ends one thread of the gateway", tried: "tgkill()", call: (pid) => ["tgkill", pid, pid, 0] },
+  {
+    name: "has the kernel signal the gateway, as whom its end of the channel belongs to",
+    tried: "fcntl(F_SETOWN)",
+    call: (pid) => ["fcntl", CHANNEL, F_SETOWN, pid],
+  },
+  {
+    name: "has the kernel send SIGKILL where a descriptor's signal goes",
+    tried: "fcntl(F_SETSIG)",
+    call: () => ["fcntl", CHANNEL, F_SETSIG, 9],
+  },
+  {
+    name: "has the kernel signal the gateway, by the name that sockets have for it",
+    tried: "ioctl(SIOCSPGRP)",
+    call: (pid) => ["ioctl", CHANNEL, SIOCSPGRP, pid],
+  },
   { name: "changes the gateway's limits", tried: "prlimit64()", call: (pid) => ["prlimit64", pid, 7, 0, 0] },
   { name: "starts a program", tried: "execve(/bin/sh)", call: () => ["execve", "/bin/sh", 0, 0] },
   { name: "leaves a process behind", tried: "clone(SIGCHLD)", call: () => ["clone", SIGCHLD, 0, 0, 0, 0] },
@@ -92,6 +112,11 @@ const tries: readonly Try[] = [
   },
   { name: "shares memory with another program", tried: "shmget()", call: () => ["shmget", 0, 4096, 0o1600] },
   { name: "slows the gateway down", tried: "setpriority()", call: (pid) => ["setpriority", 0, pid, 19] },
+  {
+    name: "lets the gateway run only when nobody else wants to",
+    tried: "sched_setscheduler()",
+    call: (pid) => ["sched_setscheduler", pid, SCHED_IDLE, 0],
+  },
   {
     name: "opens the host's key to everybody",
     tried: "chmod(host.key, 0666)",
