@@ -18,6 +18,22 @@ describe("the inside of grpc-js", () => {
     for (const name of names) expect(prototype).toHaveProperty(name, expect.any(Function));
   });
 
+  test("copies each message, so that the transport may use its memory again", async () => {
+    const { StreamDecoder } = await import("@grpc/grpc-js/build/src/stream-decoder.js");
+    const framed = Buffer.concat([Buffer.of(0, 0, 0, 0, 3), Buffer.from("abc")]);
+    for (const pieces of [[framed], [framed.subarray(0, 5), framed.subarray(5)]]) {
+      const decoder = new StreamDecoder(100);
+      const [message] = pieces.flatMap((piece) => {
+        const bytes = Buffer.from(piece);
+        const out = decoder.write(bytes);
+        // The prefix comes in a buffer of its own, which is not used again.
+        if (piece.length !== 5) bytes.fill(0);
+        return out;
+      });
+      expect(message).toEqual(framed);
+    }
+  });
+
   test("makes its HTTP/2 server where it is replaced: when an address is bound, and once", () => {
     const source = String((Server.prototype as unknown as { bindOneAddress: unknown }).bindOneAddress);
     expect(source.match(/this\.createHttp2Server\(/g)).toHaveLength(1);

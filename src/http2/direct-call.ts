@@ -113,8 +113,8 @@ export class DirectCall implements StreamOwner, Deadline {
    * first. A handler that never says this is safe, and a little slower with large messages.
    */
   release(): void {
-    const { output } = this.#stream.connection.writer;
-    for (const slab of this.#stream.reader.releaseMessages()) output.recycle(slab);
+    this.#stream.reader.releaseMessages();
+    this.#stream.recycleSlabs();
   }
 
   /** Lets the client send no more than its window until `resume`. */

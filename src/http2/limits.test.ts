@@ -145,6 +145,14 @@ describe("memory", () => {
     await expect.poll(() => server.heldBytes).toBe(0);
   });
 
+  test("is free again when a stream's next message has come", async () => {
+    const { connect, server } = await useHttp2Server(small);
+    const client = connect().greet(headers(1, request, 0));
+    for (let sent = 0; sent < 20; sent++) client.send(data(1, message(99_000), false));
+    expect(await client.outcome()).toBe("nothing");
+    expect(server.heldBytes).toBe(2 ** 17);
+  });
+
   test("for messages of all connections is bounded", async () => {
     const { connect } = await useHttp2Server({}, { maxHeldBytes: 200_000 });
     const first = connect().greet(headers(1, request, 0), data(1, message(100, 99_000), false));

@@ -33,6 +33,8 @@ export class MessageReader {
   #filled = 0;
   #wanted = 0;
   #heldBytes = 0;
+  /** Of the message that was given out last. */
+  #latestBytes = 0;
   #isStopped = false;
 
   constructor(budget: MemoryBudget, sink: MessageSink) {
@@ -66,15 +68,20 @@ export class MessageReader {
     return true;
   }
 
-  /**
-   * Forgets the messages that were given out, which their receiver has done with.
-   * @returns their memory, to be used again where nothing of it is being sent
-   */
-  releaseMessages(): readonly Buffer[] {
-    const inside = this.#slab?.length ?? this.#framed?.length ?? 0;
-    this.#budget.release(this.#heldBytes - inside);
-    this.#heldBytes = inside;
-    return this.#slabs.splice(0);
+  /** The messages that were given out count no longer; with `butLatest`, all but the last one. */
+  releaseMessages(butLatest = false): void {
+    const kept = (this.#slab?.length ?? this.#framed?.length ?? 0) + (butLatest ? this.#latestBytes : 0);
+    this.#budget.release(this.#heldBytes - kept);
+    this.#heldBytes = kept;
+    if (!butLatest) this.#latestBytes = 0;
+  }
+
+  /** The memory of the messages that were given out, for somebody who knows that nobody reads it any more. */
+  takeSlabs(): readonly Buffer[] {
+    if (this.#slabs.length === 0) return NONE;
+    const slabs = this.#slabs;
+    this.#slabs = [];
+    return slabs;
   }
 
   /** Takes nothing more and holds nothing. Messages that were given out stay their receiver's. */
@@ -141,6 +148,7 @@ export class MessageReader {
   }
 
   #end(framed: Buffer): void {
+    this.#latestBytes = this.#slab?.length ?? framed.length;
     if (this.#slab !== null) this.#slabs.push(this.#slab);
     this.#slab = null;
     this.#framed = null;
@@ -148,3 +156,5 @@ export class MessageReader {
     this.#sink.onMessage(framed);
   }
 }
+
+const NONE: readonly Buffer[] = [];

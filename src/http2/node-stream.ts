@@ -128,13 +128,23 @@ export class NodeStream extends EventEmitter implements StreamOwner {
   }
 
   #take(chunk: Buffer): void {
-    // What was read before has been decoded by now; the handler of a stream has its own backpressure.
-    if (this.#chunks.length > 0 || this.#isPaused) this.#chunks.push(chunk);
-    else this.emit("data", chunk);
+    this.#chunks.push(chunk);
+    if (!this.#isPaused) this.#deliver();
+  }
+
+  /**
+   * grpc-js has copied what it was given: `StreamDecoder` puts each message together anew. So the memory is free, but
+   * the last message still counts, for it is in a handler's hands.
+   */
+  #letGo(): void {
+    if (this.#stream.isClosed) return;
+    this.#stream.reader.releaseMessages(true);
+    this.#stream.recycleSlabs();
   }
 
   #deliver(): void {
     while (!this.#isPaused && this.#chunks.length > 0) this.emit("data", this.#chunks.shift());
+    if (this.#chunks.length === 0) this.#letGo();
     if (!this.#hasEnded || this.#isEndTold || this.#chunks.length > 0 || this.#stream.isClosed) return;
     this.#isEndTold = true;
     this.emit("end");

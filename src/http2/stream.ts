@@ -128,6 +128,12 @@ export class Stream {
 
   // ---- what the owner wants ----
 
+  /** Nobody reads the memory of the messages that were given out any more; it may still be on its way out. */
+  recycleSlabs(): void {
+    const { output } = this.connection.writer;
+    for (const slab of this.reader.takeSlabs()) output.recycle(slab);
+  }
+
   /** Sends the response's headers; with `isEnd` there is nothing else. */
   sendHead(fields: FieldList, isEnd: boolean): void {
     if (this.isClosed || this.isHeadSent) return;
