@@ -1,13 +1,17 @@
 import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
-import type {
-  CallQuotas,
-  Inference,
-  LogSettings,
-  Repository,
-  Service,
-  SharedMemory,
-  Tracing,
+import {
+  type CallQuotas,
+  type Inference,
+  type LogSettings,
+  modelConfig,
+  modelMetadata,
+  modelStatistics,
+  type Repository,
+  type Service,
+  type SharedMemory,
+  serverMetadata,
+  type Tracing,
 } from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
@@ -19,8 +23,6 @@ import type {
   NamedModelMessage,
   StreamInferResponseMessage,
 } from "./messages.ts";
-import { modelConfig, platformOf, tensorMetadata } from "./model-config.ts";
-import { modelStatistics } from "./model-statistics.ts";
 import { repositoryHandlers } from "./repository.ts";
 import { settingsHandlers } from "./settings.ts";
 import { sharedMemoryHandlers } from "./shared-memory.ts";
@@ -55,22 +57,9 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
     ServerMetadata: answer(async (call) => {
       identityOf(call).require("metadata");
-      return {
-        name: "signet",
-        version,
-        extensions: sharedMemory.isEnabled ? [...extensions, "system_shared_memory"] : [...extensions],
-      };
+      return serverMetadata(version, sharedMemory);
     }),
-    ModelMetadata: answer(async (call) => {
-      const { conf, runner } = find(call);
-      return {
-        name: conf.name,
-        versions: [conf.version],
-        platform: platformOf(runner),
-        inputs: conf.inputs.map(tensorMetadata),
-        outputs: conf.outputs.map(tensorMetadata),
-      };
-    }),
+    ModelMetadata: answer(async (call) => modelMetadata(find(call))),
     ModelConfig: answer(async (call) => ({ config: modelConfig(find(call)) })),
     ModelInfer: answer(async (call, trailers) => {
       const identity = identityOf(call);
@@ -101,20 +90,6 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     ...settingsHandlers(edge, answer),
   };
 }
-
-/** Names of the protocol for what is offered beyond its core; clients choose their calls by them. */
-const extensions = [
-  "classification",
-  "model_repository",
-  "model_repository(unload_dependents)",
-  "schedule_policy",
-  "model_configuration",
-  "binary_tensor_data",
-  "parameters",
-  "statistics",
-  "trace",
-  "logging",
-];
 
 /** The calls that nobody needs a token for. */
 export const openInferenceCalls: readonly (keyof InferenceHandlers)[] = ["ServerLive", "ServerReady"];

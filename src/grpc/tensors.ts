@@ -1,8 +1,8 @@
 import { SignetError } from "../errors.ts";
-import type { AnsweredOutput, InferInput, RegionPlace, RequestedOutput } from "../service/index.ts";
-import { isDatatype, quoteName } from "../tensor/index.ts";
+import type { AnsweredOutput, InferInput, RequestedOutput } from "../service/index.ts";
+import { isDatatype, type ParameterValue, quoteName, type RegionPlace } from "../tensor/index.ts";
 import type { InferParametersMessage, InferRequestMessage, InferResponseMessage } from "./messages.ts";
-import { decodeClasses, decodeParameters, decodePlace, type ParameterValue } from "./parameters.ts";
+import { decodeClasses, decodeParameters, decodePlace } from "./parameters.ts";
 import { hasContents, tensorDataFromContents } from "./typed-contents.ts";
 
 /** A ModelInfer request in the server's own words. Its tensors are not yet checked against the service's. */

@@ -6,12 +6,13 @@ import {
   elementCount,
   isClassifiable,
   quoteName,
+  type RegionPlace,
   type Tensor,
   type TensorSpec,
   validateInputs,
   validateOutputs,
 } from "../tensor/index.ts";
-import type { RegionPlace, RegionWindow } from "./shared-memory.ts";
+import type { RegionWindow } from "./shared-memory.ts";
 
 /** An input with its data, or without and with where in shared memory that lies. */
 export type InferInput = Tensor & { readonly place: RegionPlace | null };

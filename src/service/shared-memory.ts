@@ -1,16 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { SignetError } from "../errors.ts";
-import { quoteName } from "../tensor/index.ts";
+import { quoteName, type RegionPlace } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
-
-/** Bytes inside a region. */
-export interface RegionPlace {
-  readonly region: string;
-  /** From the region's beginning. */
-  readonly offset: number;
-  readonly byteSize: number;
-}
 
 export interface RegionDescription {
   /** What its owner calls it. */

@@ -1,8 +1,8 @@
-import type { Duration, Service, ServiceStatistics } from "../service/index.ts";
-import type { ModelStatisticsMessage } from "./extension-messages.ts";
+import type { Service } from "./inference.ts";
+import type { Duration, ServiceStatistics } from "./service-statistics.ts";
 
 /** A service's counters as the protocol has them. Each request is an inference and an execution of its own. */
-export function modelStatistics({ conf, runner }: Service, statistics: ServiceStatistics): ModelStatisticsMessage {
+export function modelStatistics({ conf, runner }: Service, statistics: ServiceStatistics) {
   const { success, failure, queue, input, run, output } = statistics;
   const compute = { compute_input: copy(input), compute_infer: copy(run), compute_output: copy(output) };
   const { memoryBytes } = runner;
