@@ -5,9 +5,9 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { SignetError } from "../errors.ts";
-import type { Identity } from "../service/index.ts";
-import { grpcStatusFromError } from "./errors.ts";
-import { fingerprintOf, type GateParts, letIn, type Pass, PUSHBACK_KEY, type Refusal } from "./gate.ts";
+import { fingerprintOf } from "../listener/index.ts";
+import { type GateParts, type Identity, letIn, type Pass, type Refusal } from "../service/index.ts";
+import { grpcStatusFromError, PUSHBACK_KEY } from "./errors.ts";
 
 export interface CallGateOptions extends GateParts {
   /** Whether a method may be called by anybody. */

@@ -1,10 +1,10 @@
 import { SignetError } from "../errors.ts";
 import type { CancelReason, DirectCall, DirectReceiver, DirectRoute } from "../http2/index.ts";
 import type { LicenseTime } from "../license/index.ts";
-import type { Identity } from "../service/index.ts";
+import { certificateOf, fingerprintOf } from "../listener/index.ts";
+import { type GateParts, type Identity, letIn } from "../service/index.ts";
 import { clientGone, licenseFields } from "./call.ts";
-import { CODE_KEY, statusDetails, statusOf } from "./errors.ts";
-import { certificateOf, fingerprintOf, type GateParts, letIn, PUSHBACK_KEY } from "./gate.ts";
+import { CODE_KEY, PUSHBACK_KEY, statusDetails, statusOf } from "./errors.ts";
 import { infer } from "./infer.ts";
 import type { InferenceEdge } from "./inference.ts";
 import { encodeInferResponseParts, inferenceService } from "./messages.ts";

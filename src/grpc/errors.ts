@@ -3,6 +3,8 @@ import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 
 /** Trailing metadata with Signet's own code, which says more than gRPC's sixteen. */
 export const CODE_KEY = "signet-code";
+/** The standard trailer by which a server tells when to try again, ms. */
+export const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
 /** Trailers have a size limit of their own, and a plugin's words may be long. */
 const MAX_MESSAGE = 1000;

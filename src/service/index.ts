@@ -14,6 +14,7 @@ export { deactivateLicense } from "./deactivate-license.ts";
 export { examine } from "./doctor/examine.ts";
 export type { DoctorFinding } from "./doctor/finding.ts";
 export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
+export { type GateParts, letIn, type Pass, type Refusal } from "./gate.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export type { AnsweredOutput, InferInput, RequestedOutput } from "./infer-tensors.ts";
