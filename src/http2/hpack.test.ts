@@ -51,6 +51,17 @@ describe("the decoder", () => {
     expect(values).toEqual(Array.from({ length: 113 }, (_, age) => `${299 - age}`));
   });
 
+  test("takes white space off values, and counts it in the table as the client does", () => {
+    const decoder = new HpackDecoder(10_000);
+    const spaces = " ".repeat(4096 - 33 - 34);
+    decode(decoder, Buffer.concat([Buffer.of(0x40), string("a"), string("1")]));
+    decode(decoder, Buffer.concat([Buffer.of(0x40), string("b"), string(`\t${spaces.slice(1)}`)]));
+    expect(decode(decoder, Buffer.of(0x80 | 62, 0x80 | 63))).toEqual(["b", "", "a", "1"]);
+    decode(decoder, Buffer.concat([Buffer.of(0x40), string("c"), string(" 2 ")]));
+    expect(decode(decoder, Buffer.of(0x80 | 62))).toEqual(["c", "2"]);
+    expect(() => decode(decoder, Buffer.of(0x80 | 63))).toThrow("an index that is in no table");
+  });
+
   test("follows a table that the client shrinks and widens", () => {
     const decoder = new HpackDecoder(10_000);
     decode(decoder, Buffer.concat([Buffer.of(0x40), string("a"), string("1")]));
