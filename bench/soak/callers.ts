@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { Random } from "../../test/helpers/seeded-random.ts";
 import { anyService, type Call, drawCrash, drawHasty, drawPatient, fillPool, type Reference } from "./calls.ts";
 import { Connection, type Target, vanish } from "./connection.ts";
 import type { FromClient, Setup, Surprise, Tally } from "./protocol.ts";
-import { Random } from "./random.ts";
 
 const TELL_MS = 1000;
 /** What a client's own deadline may be late by on the most loaded of machines. */

@@ -1,5 +1,5 @@
+import type { Random } from "../../test/helpers/seeded-random.ts";
 import type { Method } from "./connection.ts";
-import type { Random } from "./random.ts";
 
 /**
  * Who calls. A patient caller waits for every answer, so that each of its calls can be found in the run log; a hasty one

@@ -1,9 +1,9 @@
+import type { Random } from "../../test/helpers/seeded-random.ts";
 import { type Call, modelInput, rawOutput, recognition } from "./calls.ts";
 import { ClientProcess } from "./client-process.ts";
 import { Connection, type Target } from "./connection.ts";
 import type { SoakDesk } from "./desk.ts";
 import type { Setup, Surprise, Tally } from "./protocol.ts";
-import type { Random } from "./random.ts";
 
 /** How much load there is. */
 export interface Load {

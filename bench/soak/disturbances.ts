@@ -1,6 +1,7 @@
+import { childrenOf } from "../../test/helpers/processes.ts";
+import type { Random } from "../../test/helpers/seeded-random.ts";
 import type { SoakDesk } from "./desk.ts";
-import { childrenOf, serviceOf } from "./processes.ts";
-import type { Random } from "./random.ts";
+import { serviceOf } from "./processes.ts";
 import type { RunLogReader } from "./run-log-reader.ts";
 import type { LogLine, ServerLife } from "./server-life.ts";
 import type { Verdict } from "./verdict.ts";

@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { childrenOf, isAlive } from "../../test/helpers/processes.ts";
+import type { Random } from "../../test/helpers/seeded-random.ts";
 import type { Books, LifeEnd, ServiceAccount } from "./books.ts";
 import { countOf } from "./books.ts";
 import type { Clients } from "./clients.ts";
@@ -7,8 +9,7 @@ import type { Target } from "./connection.ts";
 import type { SoakDesk } from "./desk.ts";
 import { type DisturbanceName, disturbances, drawDisturbance } from "./disturbances.ts";
 import type { LifePlan } from "./plan.ts";
-import { childrenOf, isAlive, readDescriptors } from "./processes.ts";
-import type { Random } from "./random.ts";
+import { readDescriptors } from "./processes.ts";
 import { ServerLife } from "./server-life.ts";
 import type { Verdict } from "./verdict.ts";
 

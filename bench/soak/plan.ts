@@ -1,6 +1,6 @@
+import type { Random } from "../../test/helpers/seeded-random.ts";
 import type { LifeEnd } from "./books.ts";
 import type { Security } from "./desk.ts";
-import type { Random } from "./random.ts";
 
 /** One life of the server, as it is meant to go. */
 export interface LifePlan {

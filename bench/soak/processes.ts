@@ -19,20 +19,6 @@ export function readProcess(pid: number): ProcessFacts | null {
   }
 }
 
-export function isAlive(pid: number): boolean {
-  return readProcess(pid)?.isZombie === false;
-}
-
-export function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-    );
-  } catch {
-    return [];
-  }
-}
-
 /** The service that a process of a server runs: its working directory has the service's name. */
 export function serviceOf(pid: number): string {
   try {

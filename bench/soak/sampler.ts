@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DataDirectory } from "../../src/config/index.ts";
-import { childrenOf, readDescriptors, readProcess, serviceOf } from "./processes.ts";
+import { childrenOf } from "../../test/helpers/processes.ts";
+import { readDescriptors, readProcess, serviceOf } from "./processes.ts";
 
 /** What a server and its service hosts hold at one moment. */
 export interface Sample {

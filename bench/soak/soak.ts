@@ -1,5 +1,6 @@
 import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import { join } from "node:path";
+import { Random } from "../../test/helpers/seeded-random.ts";
 import { Books } from "./books.ts";
 import { addTally, Clients, type Load } from "./clients.ts";
 import { SoakDesk } from "./desk.ts";
@@ -7,7 +8,6 @@ import { type DisturbanceName, opening } from "./disturbances.ts";
 import { Life, type LifeReport, type Stage } from "./life.ts";
 import { type LifePlan, planLives } from "./plan.ts";
 import type { Surprise, Tally } from "./protocol.ts";
-import { Random } from "./random.ts";
 import { type Growth, growthOf, kibOf, type Sample, takeSample } from "./sampler.ts";
 import { Verdict } from "./verdict.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
+import { type Random, useRandom } from "../../test/helpers/random.ts";
 import { SignetError } from "../errors.ts";
 import { encodeBytesElements } from "./bytes-elements.ts";
 import { datatypeNames, datatypes } from "./datatype.ts";
@@ -118,7 +119,7 @@ describe("inputs", () => {
     "at random either fit exactly or are refused as malformed",
     attack("sends tensors at random", "random shapes and lengths, by a seed"),
     () => {
-      const random = randomFrom(20_261);
+      const random = useRandom();
       let accepted = 0;
       for (let round = 0; round < 20_000; round++) {
         const spec = randomSpec(random);
@@ -149,38 +150,27 @@ describe("requested outputs", () => {
   });
 });
 
-/** mulberry32: small, seeded, the same on every machine. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
+function randomSpec(random: Random): TensorSpec {
+  const shape = Array.from({ length: random.below(4) }, () => random.below(5) - 1);
+  return { name: "x", datatype: random.pick(datatypeNames), shape };
 }
 
-function randomSpec(random: (below: number) => number): TensorSpec {
-  const shape = Array.from({ length: random(4) }, () => random(5) - 1);
-  return { name: "x", datatype: datatypeNames[random(datatypeNames.length)]!, shape };
-}
-
-function randomTensor(random: (below: number) => number, spec: TensorSpec): Tensor {
+function randomTensor(random: Random, spec: TensorSpec): Tensor {
   const hostile = [-1, -7, 2 ** 31, 2 ** 32, 2 ** 52, 2 ** 53, 2 ** 63, Number.NaN, Number.POSITIVE_INFINITY, 1.5];
   const shape = spec.shape.map((size) => {
-    if (random(12) === 0) return hostile[random(hostile.length)]!;
-    return size === -1 || random(12) === 0 ? random(4) : size;
+    if (random.below(12) === 0) return hostile[random.below(hostile.length)]!;
+    return size === -1 || random.below(12) === 0 ? random.below(4) : size;
   });
-  if (random(12) === 0) shape.push(random(3));
-  const datatype = random(12) === 0 ? "INT8" : spec.datatype;
+  if (random.below(12) === 0) shape.push(random.below(3));
+  const datatype = random.below(12) === 0 ? "INT8" : spec.datatype;
   const count = shape.reduce((product, size) => product * size, 1);
   const honest = Math.min(Math.max(Math.trunc(count) || 0, 0), 64);
   const data =
     datatype === "BYTES"
-      ? encodeBytesElements(Array.from({ length: honest }, () => new Uint8Array(random(3))))
+      ? encodeBytesElements(Array.from({ length: honest }, () => new Uint8Array(random.below(3))))
       : new Uint8Array(honest * (datatypes[datatype].bytes ?? 1));
-  const extra = random(6) === 0 ? random(9) : 0;
-  const cut = random(6) === 0 ? random(data.length + 1) : 0;
+  const extra = random.below(6) === 0 ? random.below(9) : 0;
+  const cut = random.below(6) === 0 ? random.below(data.length + 1) : 0;
   return { name: "x", datatype, shape, data: new Uint8Array([...data.subarray(cut), ...new Uint8Array(extra)]) };
 }
 

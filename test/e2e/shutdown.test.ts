@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as nextTurn } from "node:timers/promises";
@@ -13,6 +13,7 @@ import { attacksOn, observed } from "../helpers/attack.ts";
 import { type BareClient, failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { type DescribedService, faultyService, identityService, useLicensedHost } from "../helpers/licensed-host.ts";
 import { nativeLibrary } from "../helpers/native.ts";
+import { childrenOf, isAlive } from "../helpers/processes.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 import { type SignetProcess, useSignetServe } from "../helpers/signet-process.ts";
 
@@ -43,25 +44,6 @@ async function serve(data: DataDirectory, token: string): Promise<Served> {
 async function useServed(services = [limited]): Promise<Served> {
   const { data, token } = await useData(services);
   return serve(data, token);
-}
-
-/** The processes of a server's services. */
-function childrenOf(pid: number): number[] {
-  const children: number[] = [];
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const text = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8");
-    children.push(...text.split(" ").filter(Boolean).map(Number));
-  }
-  return children;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    // A zombie has ended too; whoever takes in orphans here may not be quick to wait for it.
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
 }
 
 /** Time a process has computed, ms: a plugin's endless loop shows in nothing else. */

@@ -1,4 +1,4 @@
-import { randomFrom } from "../helpers/seeded-random.ts";
+import { Random } from "../helpers/seeded-random.ts";
 import { blocks, countBlocks, readFeatures, resetHits, withoutCounts } from "./coverage.ts";
 import type { MutationSource } from "./mutate.ts";
 import { type Outcome, type Target, tryInput } from "./target.ts";
@@ -55,7 +55,7 @@ export class Fuzzer {
     target: Target,
     options: { seed: number; words?: readonly string[]; announce?: (input: Buffer) => void },
   ) {
-    const random = randomFrom(options.seed);
+    const random = new Random(options.seed);
     this.#target = target;
     this.#announce = options.announce ?? (() => undefined);
     this.#source = {

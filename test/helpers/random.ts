@@ -1,5 +1,5 @@
 import { onTestFailed } from "vitest";
-import { type Random, randomFrom } from "./seeded-random.ts";
+import { Random } from "./seeded-random.ts";
 
 export type { Random };
 
@@ -7,5 +7,5 @@ export type { Random };
 export function useRandom(): Random {
   const seed = Number(process.env.SIGNET_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
   onTestFailed(() => console.error(`to see this again: SIGNET_TEST_SEED=${seed}`));
-  return randomFrom(seed);
+  return new Random(seed);
 }
