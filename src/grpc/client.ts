@@ -1,5 +1,6 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type CallOptions,
   ChannelCredentials,
@@ -11,6 +12,7 @@ import {
 import { fileError, SignetError } from "../errors.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
 import { errorFromCall, parseServerAddress } from "./connection.ts";
+import { PUSHBACK_KEY } from "./errors.ts";
 import {
   type InferRequestMessage,
   type InferResponseMessage,
@@ -46,12 +48,22 @@ function createChannelCredentials({ caFile, certFile, keyFile }: InferenceClient
   }
   const [ca = null, key = null, cert = null] = [caFile, keyFile, certFile].map((file) => file && readPem(file));
   if (!ca && !cert) return ChannelCredentials.createInsecure();
+  // OpenSSL would take a file without certificates for an empty list, and then no server for genuine.
+  if (ca) parsePem("certificates", caFile, () => new X509Certificate(ca));
+  const certificate = cert && parsePem("a certificate", certFile, () => new X509Certificate(cert));
+  const privateKey = key && parsePem("a key without a passphrase", keyFile, () => createPrivateKey(key));
+  // OpenSSL would take a key of another kind too, and then show no certificate.
+  if (certificate && privateKey && !certificate.checkPrivateKey(privateKey)) {
+    throw new SignetError("USAGE", `${keyFile}: is not the key of ${certFile}`);
+  }
+  return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
+}
+
+function parsePem<T>(what: string, file: string | undefined, parse: () => T): T {
   try {
-    // OpenSSL would take a file without certificates for an empty list, and then no server for genuine.
-    if (ca) new X509Certificate(ca);
-    return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
+    return parse();
   } catch (cause) {
-    throw new SignetError("USAGE", "expected a CA, a certificate and its key in PEM, found something else", { cause });
+    throw new SignetError("USAGE", `${file}: expected ${what} in PEM, found something else`, { cause });
   }
 }
 
@@ -116,16 +128,31 @@ export class InferenceClient {
     this.#client.close();
   }
 
-  #call<Response>(method: string, request: unknown): Promise<Response> {
+  /** Where the caller's rate is used up it waits as the server says, if there is time for that. */
+  async #call<Response>(method: string, request: unknown): Promise<Response> {
+    const deadline = Date.now() + this.#options.timeoutMs;
+    for (;;) {
+      try {
+        return (await this.#callOnce(method, request, deadline)) as Response;
+      } catch (thrown) {
+        const failure = thrown as ServiceError;
+        const { timeoutMs, caFile } = this.#options;
+        const error = errorFromCall(failure, { server: this.#server, usesTls: caFile !== undefined, timeoutMs });
+        const waitMs = Number(failure.metadata?.get(PUSHBACK_KEY)[0]);
+        // Neither where the server said none; less than 0 means never.
+        if (error.code !== "RATE_LIMITED" || !(waitMs > 0) || Date.now() + waitMs >= deadline) throw error;
+        await sleep(waitMs);
+      }
+    }
+  }
+
+  #callOnce(method: string, request: unknown, deadline: number): Promise<unknown> {
     const metadata = new Metadata();
     if (this.#options.token !== undefined) metadata.set("authorization", `Bearer ${this.#options.token}`);
-    const { timeoutMs, caFile } = this.#options;
-    const deadline = Date.now() + timeoutMs;
-    const target = { server: this.#server, usesTls: caFile !== undefined, timeoutMs };
     return new Promise((resolve, reject) => {
       this.#client[method]!(request, metadata, { deadline }, (error, response) => {
-        if (error) reject(errorFromCall(error, target));
-        else resolve(response as Response);
+        if (error) reject(error);
+        else resolve(response);
       });
     });
   }

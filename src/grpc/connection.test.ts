@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttp2Server, type Http2Server } from "node:http2";
@@ -8,9 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { createClientPair, createTlsDirectory } from "../certs/index.ts";
 import { SignetError } from "../errors.ts";
 import { createVendor } from "../license/vendor.fixture.ts";
-import { InferenceClient } from "./client.ts";
+import { InferenceClient, type InferenceClientOptions } from "./client.ts";
 import { parseServerAddress } from "./connection.ts";
 
 const { root } = createVendor("rsa");
@@ -28,15 +29,25 @@ async function useServer(server: Server | Http2Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function useCa(text: string = pair.cert): Promise<string> {
+async function useDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "signet-ca-"));
   onTestFinished(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+async function useCa(text: string = pair.cert): Promise<string> {
+  const directory = await useDirectory();
   writeFileSync(join(directory, "ca.pem"), text);
   return join(directory, "ca.pem");
 }
 
-async function callAt(server: string, caFile?: string, timeoutMs = 30_000): Promise<SignetError> {
-  const client = new InferenceClient({ server, caFile, timeoutMs });
+async function callAt(
+  server: string,
+  caFile?: string,
+  timeoutMs = 30_000,
+  own: Pick<InferenceClientOptions, "certFile" | "keyFile"> = {},
+): Promise<SignetError> {
+  const client = new InferenceClient({ server, caFile, timeoutMs, ...own });
   onTestFinished(() => client.close());
   return client.modelMetadata("x").then(
     () => Promise.reject(new Error("the call succeeded")),
@@ -124,6 +135,22 @@ describe("a call that no server answers says so without gRPC's words:", () => {
     expectWords(await callAt(address, await useCa(createVendor().root.certificate.toString())), /certificate/);
   });
 
+  test.each([
+    ["none", false, /client certificate; give --cert/],
+    ["another authority's", true, /closed, as by a server that does not take/],
+  ])("a server that demands a client certificate, which gets %s", async (_, hasOne, words) => {
+    const valid = { now: new Date(), days: 1 };
+    const [site, other] = [await useDirectory(), await useDirectory()];
+    const { authorityFile, certificateFile, keyFile } = await createTlsDirectory(site, ["127.0.0.1"], valid);
+    const files = { ca: readFileSync(authorityFile), cert: readFileSync(certificateFile), key: readFileSync(keyFile) };
+    const demands = { requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["h2"] };
+    const address = await useServer(createTlsServer({ ...files, ...demands }));
+    await createTlsDirectory(other, ["x"], valid);
+    const own = await createClientPair(other, "me", other, valid);
+    const shown = hasOne ? { certFile: own.certificateFile, keyFile: own.keyFile } : {};
+    expectWords(await callAt(address, authorityFile, 30_000, shown), words);
+  });
+
   test("a port that never says a word", async () => {
     expectWords(await callAt(await useServer(createServer()), undefined, 200), /nothing answers/);
   });
@@ -133,6 +160,49 @@ test("a server that takes the call and then too long is not called unreachable",
   const error = await callAt(await useServer(createHttp2Server(() => undefined)), undefined, 1000);
   expect(error.code).toBe("DEADLINE_EXCEEDED");
   expect(error.message).toMatch(/no answer within 1 s/);
+});
+
+describe("a call beyond the caller's rate", () => {
+  /** Refuses the first calls, and tells when the next may come. */
+  function useRated(refusals: number, pushbackMs: string): Promise<string> {
+    let calls = 0;
+    const server = createHttp2Server();
+    server.on("stream", (stream) => {
+      calls += 1;
+      const status = { ":status": 200, "content-type": "application/grpc" };
+      const refusal = { "grpc-status": 8, "signet-code": "RATE_LIMITED", "grpc-retry-pushback-ms": pushbackMs };
+      if (calls <= refusals) return stream.respond({ ...status, ...refusal }, { endStream: true });
+      stream.respond(status, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": 0 }));
+      stream.end(Buffer.alloc(5));
+    });
+    return useServer(server);
+  }
+
+  test("is made again when the server says", async () => {
+    const client = new InferenceClient({ server: await useRated(2, "1"), timeoutMs: 30_000 });
+    onTestFinished(() => client.close());
+    await expect(client.modelMetadata("x")).resolves.toMatchObject({ name: "" });
+  });
+
+  test.each(["60000", "-1x", ""])(
+    "fails where there is no time for that, or no time was said: %j",
+    async (pushback) => {
+      const error = await callAt(await useRated(1, pushback));
+      expect(error.code).toBe("RATE_LIMITED");
+    },
+  );
+});
+
+test.each([
+  ["a certificate that is none", (own: string) => ({ certFile: own, keyFile: own })],
+  ["a key of another certificate", (own: string, key: string) => ({ certFile: own, keyFile: key })],
+])("%s is named by its file", async (what, filesOf) => {
+  const other = await useCa(createVendor().root.key.export({ format: "pem", type: "pkcs8" }).toString());
+  const files = what.startsWith("a key") ? filesOf(await useCa(), other) : filesOf(other, other);
+  expect(() => new InferenceClient({ server: "127.0.0.1:1", timeoutMs: 1, ...files })).toThrow(
+    expect.objectContaining({ code: "USAGE", message: expect.stringContaining(other) }),
+  );
 });
 
 test("a CA file without a certificate is refused, not taken for an empty list", async () => {

@@ -56,10 +56,14 @@ const reasons: readonly (readonly [RegExp, Reason])[] = [
   [/HTTP status code (\d+)/, ([, code]) => `that is not a Signet server, it answers with HTTP status ${code}`],
   [/wrong version number|packet length too long|http request/, "the server does not speak TLS; leave --ca out"],
   [/ALTNAME_INVALID/, "the server's certificate is for another name or address"],
+  // Alerts are what the server says of the client, so they come before what this client says of the server.
+  [/alert certificate required/, "the server lets in nobody without a client certificate; give --cert and --key"],
+  [/alert (?:unknown ca|.*certificate)/, "the server does not take this client certificate"],
   [/certificate has expired/, "the server's certificate has expired"],
   [/certificate/, "the server's certificate is not signed by the given CA"],
   [
     /Failed to connect|ECONNRESET|socket hang up|EPIPE|Connection dropped/,
-    (_, { usesTls }) => `the connection was closed${usesTls ? "" : "; a server that speaks TLS needs --ca"}`,
+    (_, { usesTls }) =>
+      `the connection was closed${usesTls ? ", as by a server that does not take the client's certificate" : "; a server that speaks TLS needs --ca"}`,
   ],
 ];
