@@ -77,6 +77,7 @@ describe("loading", () => {
     ["an unknown key of a service", "services: { ocr: { maxQueu: 1 } }", /services\.ocr.*maxQueu/],
     ["a wrong type", "drainMs: soon", /drainMs/],
     ["a number out of range", "defaults: { slotMiB: 0 }", /defaults\.slotMiB/],
+    ["an address without a port", "listen: 127.0.0.1", /:1: listen: expected ADDRESS:PORT.*found "127\.0\.0\.1"/],
     ["a duration no timer can wait", "drainMs: 99999999999", /drainMs/],
     ["a word out of the list", "log: { level: loud }", /log\.level/],
     ["half of tls", "tls: { cert: a.pem }", /tls\.key/],

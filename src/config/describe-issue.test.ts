@@ -35,9 +35,10 @@ test.each([
   ["when: 7", "x.yaml:1 when: expected a date such as 2027-01-31, found 7"],
   ["lasts: 7", "x.yaml:1 lasts: expected a duration such as 7d, found 7"],
   ["when: soon", 'x.yaml:1 when: expected a date such as 2027-01-31, found "soon"'],
-  ["\nlimits:\n  off: 1", "x.yaml:2 limits.of: expected keys with values, found nothing"],
+  ["\nlimits: {}", "x.yaml:2 limits.of: expected keys with values, found nothing"],
   ["limits:\n  of: {}\n\n  run: 1", "x.yaml:4 limits.run: is an unknown key"],
   ["level: low\nmore:\n  deep: 1", "x.yaml:2 more: is an unknown key"],
+  ["limits:\n  off: {}", "x.yaml:2 limits.off: is an unknown key"],
   ["limits:\n  of:\n    x: 1", "x.yaml:3 limits.of.x: expected true or false, found 1"],
   ["- a", "x.yaml : expected keys with values, found a list"],
 ])("%j is put into words", (text, words) => {
@@ -54,7 +55,10 @@ test.each([
   ["a: 1\na: 2", "x.yaml:2"],
   ["a:\n\tb: 1", "x.yaml:2"],
   ["a: b: c", "x.yaml:1"],
-  ["a: [", "x.yaml:1"],
+  ["a: [", "x.yaml:1: expected ] to close"],
+  ["a: { b: 1\nc: 2", "x.yaml:2: expected } to close"],
+  ['a: "b\nc: 2', "x.yaml:2: expected a quote to close"],
+  ["a:\n   b: 1\n  c: 2", "x.yaml:3: expected the same indentation"],
   ["a: 1\n---\nb: 2", "x.yaml:"],
   ["a: !!js/function x", "x.yaml:1"],
 ])("what is no YAML is named by its line: %j", (text, place) => {

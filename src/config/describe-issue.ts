@@ -11,12 +11,12 @@ export interface IssueInWords {
 }
 
 /**
- * The first issue in words.
+ * The first issue in words, and an unknown key before all others: a mistyped key is unknown and missing.
  * @param value what was parsed
  * @param options.quote false where values are not to be repeated. Default true
  */
 export function describeIssue(error: z.ZodError, value: unknown, { quote = true } = {}): IssueInWords {
-  const issue = error.issues[0]!;
+  const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0]!;
   const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
   const path = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
   const words = unknownKey === undefined ? wordsOf(issue, valueAt(value, path), quote) : "is an unknown key";

@@ -37,17 +37,22 @@ export function resolveListen(config: Pick<ServerConfig, "listen" | "insecure" |
   return { host, port, address: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`, tls };
 }
 
+/** What `parseListen` wants, in words. */
+export const LISTEN_EXPECTATION = "expected ADDRESS:PORT or [IPv6]:PORT with a port up to 65535";
+
 /** @throws CONFIG_INVALID */
 export function parseListen(text: string): ListenAddress {
+  const address = findListen(text);
+  if (address !== undefined) return address;
+  throw new SignetError("CONFIG_INVALID", `listen: ${LISTEN_EXPECTATION}, found ${JSON.stringify(text)}`);
+}
+
+/** The address that a text names, if it names one. */
+export function findListen(text: string): ListenAddress | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535 || (match?.[1] !== undefined && isIP(host) !== 6)) {
-    throw new SignetError(
-      "CONFIG_INVALID",
-      `listen: expected ADDRESS:PORT or [IPv6]:PORT, found ${JSON.stringify(text)}`,
-    );
-  }
+  if (host === undefined || port > 65_535 || (match?.[1] !== undefined && isIP(host) !== 6)) return undefined;
   // The name is replaced by what it must mean, so that the address judged is the address bound.
   return { host: host.toLowerCase() === "localhost" ? "127.0.0.1" : host, port };
 }

@@ -48,6 +48,9 @@ export function parseYaml(text: string, file: string, code: ErrorCode): YamlCont
 }
 
 function wordsOf({ code, message }: YAMLError): string {
+  // The library calls a bracket that nothing closes an indentation that is wrong.
+  const bracket = /^Flow .* end with a ([\]}])$/.exec(message)?.[1];
+  if (bracket !== undefined) return `expected ${bracket} to close what was opened before, found none`;
   return words[code] ?? `not readable as YAML: ${message.slice(0, 1).toLowerCase()}${message.slice(1)}`;
 }
 
@@ -57,6 +60,7 @@ const words: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: "expected spaces at the start of the line, found a tab",
   BLOCK_AS_IMPLICIT_KEY: 'expected one "key: value" on the line, found more; text with a colon in it needs quotes',
   MULTILINE_IMPLICIT_KEY: 'expected "key: value", found a line without a colon and a space',
+  MISSING_CHAR: "expected a quote to close what was opened before, found none",
   BAD_INDENT: "expected the same indentation as in the lines before",
   MULTIPLE_DOCS: "expected one document, found a second after ---",
   TAG_RESOLVE_FAILED: "tags (!name) are not allowed",

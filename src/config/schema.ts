@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { findListen, LISTEN_EXPECTATION } from "./listen.ts";
 
 /**
  * The server's configuration: one schema, strict, with a default and a description for every key.
@@ -74,7 +75,11 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "s
 export const logFormats = ["auto", "json", "pretty"] as const;
 
 export const configSchema = z.strictObject({
-  listen: z.string().default("127.0.0.1:8001").describe("Where gRPC listens: `ADDRESS:PORT` or `[IPv6]:PORT`."),
+  listen: z
+    .string()
+    .refine((text) => findListen(text) !== undefined, LISTEN_EXPECTATION)
+    .default("127.0.0.1:8001")
+    .describe("Where gRPC listens: `ADDRESS:PORT` or `[IPv6]:PORT`."),
   insecure: z
     .boolean()
     .default(false)

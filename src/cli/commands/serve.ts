@@ -62,7 +62,7 @@ function parseAddress(text: string): string {
     parseListen(text);
     return text;
   } catch {
-    throw new InvalidArgumentError("Expected ADDRESS:PORT or [IPv6]:PORT.");
+    throw new InvalidArgumentError("Expected ADDRESS:PORT or [IPv6]:PORT with a port up to 65535.");
   }
 }
 
