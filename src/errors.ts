@@ -128,7 +128,7 @@ export const errorCatalogue = {
   LICENSE_MISSING: {
     ...refused,
     meaning: "No license is installed.",
-    next: "Run `signet license install BUNDLE`, or name the data directory you meant with --data or SIGNET_DATA.",
+    next: "Run `signet license install BUNDLE`, where the bundle is what your vendor sends for a `signet host request`; or name the data directory you meant with --data or SIGNET_DATA.",
   },
   LICENSE_TOO_LARGE: {
     ...refused,
@@ -374,6 +374,12 @@ export const errorCatalogue = {
     meaning: "No service of that name or version is licensed here.",
     next: "`signet license status` lists the services.",
   },
+  ROUTE_NOT_FOUND: {
+    status: "NOT_FOUND",
+    exit: 1,
+    meaning: "The REST interface has no call of that method and path.",
+    next: "docs/reference/rest.md lists the calls, and GET /openapi.json has them for programs.",
+  },
   SERVICE_NOT_READY: {
     status: "UNAVAILABLE",
     exit: 1,
@@ -480,7 +486,7 @@ export const errorCatalogue = {
     status: "UNAUTHENTICATED",
     exit: 1,
     meaning: "The call has no access token, or one this server does not know.",
-    next: "Get a token with `signet access add` and send it as `authorization: Bearer TOKEN`.",
+    next: "Get a token with `signet access add` and send it as `authorization: Bearer TOKEN`; `signet infer` takes it from SIGNET_TOKEN. A certificate is let in with --certificate.",
   },
   PERMISSION_DENIED: {
     status: "PERMISSION_DENIED",
@@ -550,7 +556,7 @@ export const errorCatalogue = {
   REGISTER_TAMPERED: {
     ...refused,
     meaning: "The vendor's register of issued licenses was changed, cut or reordered.",
-    next: "Restore the register from a backup that `signet-license register verify` accepts.",
+    next: "Restore the register from a backup that `signet-license register verify` accepts; without one, move it away and run `signet-license register rebuild`.",
   },
   VENDOR_SIGNER_FAILED: {
     status: "UNAVAILABLE",
