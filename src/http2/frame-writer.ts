@@ -8,6 +8,9 @@ import { type ClientSettings, defaultClientSettings } from "./settings.ts";
 /** Larger payloads are sent from where they are: copying them would cost more than another entry in the write. */
 const MAX_GATHERED_BYTES = 32 * 1024;
 
+/** Clients give windows back at every so many bytes at the least, which is one read of a socket by a slow one. */
+const BYTES_PER_UPDATE = 4096;
+
 /** Bytes of which some have been sent. */
 export interface Part {
   readonly bytes: Buffer;
@@ -21,6 +24,8 @@ export class FrameWriter {
   readonly output: Output;
   /** What the client wants, as it last said. */
   readonly settings: ClientSettings = defaultClientSettings();
+  /** WINDOW_UPDATE frames that what was sent can have brought about, and that have not come yet. */
+  expectedUpdates = 0;
   readonly #encoder = new HpackEncoder();
 
   constructor(socket: Socket, onDrained: () => void) {
@@ -56,6 +61,7 @@ export class FrameWriter {
   /** One DATA frame of `length` bytes from the beginning of `parts`; those that are used up are taken out. */
   data(streamId: number, parts: Part[], length: number): void {
     const { output } = this;
+    this.#expectUpdates(length);
     const isGathered = length <= MAX_GATHERED_BYTES;
     output.reserve(FRAME_HEAD_BYTES + (isGathered ? length : 0));
     output.at = writeHead(output.buffer, output.at, length, FrameType.DATA, 0, streamId);
@@ -79,6 +85,7 @@ export class FrameWriter {
   /** One DATA frame with one whole message of gRPC, whose prefix is made here. */
   smallMessage(streamId: number, parts: readonly Buffer[], length: number): void {
     const { output } = this;
+    this.#expectUpdates(length);
     output.reserve(FRAME_HEAD_BYTES + PREFIX_BYTES + length);
     const { buffer } = output;
     let at = writeHead(buffer, output.at, PREFIX_BYTES + length, FrameType.DATA, 0, streamId);
@@ -86,6 +93,11 @@ export class FrameWriter {
     at = writeUint32(buffer, at + 1, length);
     for (const part of parts) at += part.copy(buffer, at);
     output.at = at;
+  }
+
+  /** What a client answers content with: its window and the connection's, again as it takes the bytes. */
+  #expectUpdates(bytes: number): void {
+    this.expectedUpdates += 2 + Math.ceil(bytes / BYTES_PER_UPDATE);
   }
 
   /** An end without content. */

@@ -77,7 +77,10 @@ export class Inbound implements FrameSink {
     if (length === 0 && (flags & Flag.END_STREAM) === 0) this.#connection.guard.count("empty");
     const stream = this.#connection.streams.get(streamId);
     if (stream === undefined) {
-      // What was on its way when the stream ended has cost window; without that, it is counted.
+      if (this.#connection.streams.hasEnded(streamId)) {
+        throw new ConnectionError(ErrorCode.STREAM_CLOSED, "DATA of a stream that has ended");
+      }
+      // What was on its way when we ended the stream has cost window; without that, it is counted.
       if (length === 0) this.#connection.guard.count("empty");
     } else if (stream.isRemoteEnded) {
       throw new ConnectionError(ErrorCode.STREAM_CLOSED, "DATA after the end of its stream");
@@ -167,6 +170,9 @@ export class Inbound implements FrameSink {
     if (from > end) throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS shorter than their flags say");
     const to = isPadded ? end - payload[start]! : end;
     if (from > to) throw protocolError("HEADERS: more padding than payload");
+    if (priorityBytes > 0 && readUint31(payload, from - priorityBytes) === streamId) {
+      throw protocolError("HEADERS: a stream that depends on itself");
+    }
     const isEndStream = (flags & Flag.END_STREAM) !== 0;
     if ((flags & Flag.END_HEADERS) !== 0) {
       this.#takeBlock(streamId, isEndStream, payload, from, to);
@@ -288,7 +294,10 @@ export class Inbound implements FrameSink {
   }
 
   #onWindowUpdate(streamId: number, payload: Buffer, start: number, end: number): void {
-    this.#connection.guard.count("small");
+    const { writer, guard } = this.#connection;
+    // A client that gets many answers sends as many of these, which is no flood.
+    if (writer.expectedUpdates > 0) writer.expectedUpdates--;
+    else guard.count("small");
     verifySize("WINDOW_UPDATE", end - start, 4);
     const bytes = readUint31(payload, start);
     if (streamId === 0) {

@@ -88,6 +88,20 @@ describe("a flood of", () => {
     );
     expect(await client.outcome()).toBe("answered");
   });
+
+  test("as many WINDOW_UPDATE as answers call for is none, however fast a client is", async () => {
+    const { connect } = await useHttp2Server();
+    const client = connect().greet();
+    for (let round = 0; round < 30; round++) {
+      const first = round * 1400 + 1;
+      client.send(
+        times(150, (i) => Buffer.concat([headers(first + 2 * i, request, 0), data(first + 2 * i, message(0))])),
+      );
+      await client.settled();
+      client.send(times(1400, () => windowUpdate(0, 1)));
+    }
+    expect(await client.outcome()).toBe("answered");
+  });
 });
 
 describe("headers", () => {
