@@ -21,13 +21,13 @@ import {
 } from "../src/service/index.ts";
 import { createLog, openRunLog } from "../src/telemetry/index.ts";
 import { validateInputs, validateOutputs } from "../src/tensor/index.ts";
-import { createBenchHost, root, startProcess } from "./host.ts";
-import { measureLoad } from "./load.ts";
+import { cpuTimeUs, createBenchHost, root, startProcess } from "./host.ts";
+import { median } from "./measure.ts";
 
 /**
  * What each check of a call costs, and its share of a whole call: the real functions on a call of 64 bytes, in one
- * process, warmed up. Processor time, not time that passed, so that other programs on the machine matter little. Run with
- * `node bench/checks.ts`.
+ * process, warmed up. Processor time, not time that passed, so that other programs on the machine matter little.
+ * Run with `node bench/checks.ts`.
  */
 
 const ROUNDS = 7;
@@ -35,6 +35,8 @@ const ROUNDS = 7;
 const ROUND_MS = 150;
 /** Calls that end in one turn of the event loop, where work is shared among them. */
 const TOGETHER = 32;
+/** Whole calls of a round, after a quarter of that to warm up. */
+const CALLS = 4000;
 const FILES = 4;
 
 interface Check {
@@ -73,9 +75,18 @@ async function measureWholeCall(): Promise<number> {
   const client = new InferenceClient({ server: server.address, token: host.token, timeoutMs: 60_000 });
   const inputs = [{ name: "input", datatype: "UINT8" as const, shape: [bytes.length], data: bytes }];
   const found: number[] = [];
+  const makeCalls = async (count: number) => {
+    let left = count;
+    const caller = async () => {
+      while (left-- > 0) await client.infer("identity", inputs);
+    };
+    await Promise.all(Array.from({ length: TOGETHER }, caller));
+  };
   for (let round = 0; round < ROUNDS; round++) {
-    const load = { inFlight: TOGETHER, count: 4000 };
-    found.push((await measureLoad(client, server.pid, { service: "identity", inputs }, load)).cpuUs * 1000);
+    await makeCalls(CALLS / 4);
+    const before = cpuTimeUs(server.pid);
+    await makeCalls(CALLS);
+    found.push(((cpuTimeUs(server.pid) - before) * 1000) / CALLS);
   }
   client.close();
   await server.stop();
@@ -216,10 +227,6 @@ async function measure({ act, after }: Check): Promise<number> {
   }
   if (used < 0) throw new Error("counted backwards");
   return median(found);
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 function print(results: readonly { name: string; times: number; ns: number }[], callNs: number): void {

@@ -17,11 +17,13 @@ const seconds = isQuick ? 0.6 : 1;
 const warmUpSeconds = isQuick ? 0.3 : 0.6;
 
 const plugin = join(root, "build", "native", "libsignet_identity.so");
-const host = createBenchHost([{ name: "identity", library: plugin, limits: { runs: 1e9, concurrency: 2 } }]);
+const services = [{ name: "identity", library: plugin, limits: { runs: 1e9, concurrency: 2 } }];
+const hosts = [createBenchHost(services), createBenchHost(services, { transport: "node" })] as const;
 const kinds = [
   cppServer("C++"),
   cppServer("C++ with plugin", ["--plugin", plugin]),
-  signetServer("signet", host, ["--listen", "127.0.0.1:0"]),
+  signetServer("signet", hosts[0]),
+  signetServer("signet, node:http2", hosts[1]),
   aioServer,
   tritonServer,
 ];
@@ -39,7 +41,7 @@ try {
   console.log(`\n${missed === 0 ? "every bound that was measured is met" : `${missed} bounds missed`}`);
 } finally {
   await Promise.all(servers.map((server) => server.stop()));
-  host.remove();
+  for (const host of hosts) host.remove();
 }
 
 function measureCell(cell: Cell): Rounds {

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { dataDirectory } from "../src/config/index.ts";
 
 export const root = dirname(import.meta.dirname);
 
@@ -15,7 +16,8 @@ export interface BenchHost {
   remove(): void;
 }
 
-export function createBenchHost(services: readonly object[]): BenchHost {
+/** @param config what its operator has configured */
+export function createBenchHost(services: readonly object[], config: object = {}): BenchHost {
   const place = mkdtempSync(join(tmpdir(), "signet-bench-"));
   const env = {
     ...process.env,
@@ -35,6 +37,7 @@ export function createBenchHost(services: readonly object[]): BenchHost {
   run("signet-license", "issue", ...issue, "--out", join(place, "bundle"), "--accept-weak");
   run("signet", "trust", "add", join(place, "vendor", "root.pem"));
   run("signet", "license", "install", join(place, "bundle"));
+  writeFileSync(dataDirectory(join(place, "data")).configFile, JSON.stringify(config));
   const { token } = JSON.parse(run("signet", "access", "add", "--name", "bench", "--role", "client", "--json"));
   return { data: join(place, "data"), token, remove: () => rmSync(place, { recursive: true, force: true }) };
 }

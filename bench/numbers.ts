@@ -1,23 +1,22 @@
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { readImage } from "../clients/node/index.ts";
 import { processingFor } from "../clients/processing/index.ts";
 import { dataDirectory } from "../src/config/index.ts";
 import { InferenceClient } from "../src/grpc/index.ts";
 import { loadPlugin, Runner, SealedFiles, Slots } from "../src/plugin/index.ts";
-import { authorizeFirst, openHostLedger, SecondAuthorization } from "../src/service/index.ts";
+import { authorizeFirst, openHostLedger } from "../src/service/index.ts";
 import { encodeBytesElements, type Tensor } from "../src/tensor/index.ts";
-import { createBenchHost, startProcess } from "./host.ts";
-import { type LoadResult, measureLoad } from "./load.ts";
+import { createBenchHost, root, startProcess } from "./host.ts";
+import { median } from "./measure.ts";
 
 /**
- * The figures of one host, measured against the real programs. Timings on a shared machine are noisy: look at
- * ratios and CPU per request first. Run with `node bench/numbers.ts`.
+ * What a host's operator waits for, measured against the real programs: the start, the way back after a crash, and a
+ * whole recognition beside the same library in this process. Run with `node bench/numbers.ts`.
  */
 
-const root = dirname(import.meta.dirname);
 const native = (name: string) => join(root, "build", "native", name);
 const models = join(root, "node_modules", "@gutenye", "ocr-models", "assets");
 const recognition = join(models, "ch_PP-OCRv4_rec_infer.onnx");
@@ -41,7 +40,6 @@ const host = createBenchHost([
     config: { model: "ch_PP-OCRv4_rec_infer.onnx", intraOpThreads: 1 },
     limits: { runs: 1_000_000, concurrency: 2 },
   },
-  { name: "identity", library: native("libsignet_identity.so"), limits: { runs: 100_000_000, concurrency: 2 } },
   { name: "faulty", library: native("libsignet_faulty.so"), limits: { runs: 1_000_000 } },
 ]);
 
@@ -53,7 +51,7 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-/** First authorization, second authorization and the ledger, in this process. */
+/** First authorization, in this process. */
 async function measureAuthorization(): Promise<void> {
   const data = dataDirectory(host.data);
   const startedMs = performance.now();
@@ -64,57 +62,20 @@ async function measureAuthorization(): Promise<void> {
     "first authorization",
     `${tookMs.toFixed(0)} ms for ${(bytes / 2 ** 20).toFixed(1)} MiB in ${first.services.length} services`,
   );
-
-  const service = first.services.find(({ conf }) => conf.name === "text-recognizer")!;
-  const authorization = new SecondAuthorization(first.authorized.license, first.ledger, service);
-  say(
-    "second authorization",
-    `${perCallUs(() => authorization.verify())} us per call (${service.conf.files.length} files looked at)`,
-  );
-  const { licenseId } = first.authorized.license;
-  const limits = { runs: 100_000_000, runTimeMs: null, concurrency: 2 };
-  const run = () => first.ledger.settle(first.ledger.debit(licenseId, "identity", limits));
-  say("ledger", `${perCallUs(run)} us per run, debit and settle, leases and their syncs included`);
   first.ledger.close();
-}
-
-function perCallUs(act: () => void, count = 200_000): string {
-  for (let i = 0; i < count / 10; i++) act();
-  const started = process.hrtime.bigint();
-  for (let i = 0; i < count; i++) act();
-  return (Number(process.hrtime.bigint() - started) / 1000 / count).toFixed(2);
 }
 
 async function measureServing(): Promise<void> {
   const serve = ["--data", host.data, "serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
   const server = await startProcess(process.execPath, ["--disable-sigusr1", "src/cli/main.ts", ...serve]);
-  const peer = await startProcess(process.execPath, ["bench/peer.ts"]);
-  const connect = (address: string) => new InferenceClient({ server: address, token: host.token, timeoutMs: 60_000 });
-  const client = connect(server.address);
-  const peerClient = connect(peer.address);
+  const client = new InferenceClient({ server: server.address, token: host.token, timeoutMs: 60_000 });
   try {
     await measureRecovery(client);
-    for (const bytes of [64, 600_000]) {
-      for (const inFlight of [1, 32]) {
-        const inputs: Tensor[] = [{ name: "input", datatype: "UINT8", shape: [bytes], data: randomBytes(bytes) }];
-        const load = { inFlight, count: bytes === 64 ? 6000 : 800 };
-        const ours = await measureLoad(client, server.pid, { service: "identity", inputs }, load);
-        const bare = await measureLoad(peerClient, peer.pid, { service: "identity", inputs }, load);
-        const name = `ModelInfer identity ${bytes === 64 ? "64 B" : "600 KB"}, ${inFlight} in flight`;
-        say(name, `signet ${formatLoad(ours)}`);
-        say("", `bare grpc-js echo ${formatLoad(bare)}: gateway CPU ratio ${(ours.cpuUs / bare.cpuUs).toFixed(2)}`);
-      }
-    }
     await measureRecognition(client);
   } finally {
     client.close();
-    peerClient.close();
-    await Promise.all([server.stop(), peer.stop()]);
+    await server.stop();
   }
-}
-
-function formatLoad({ p50Us, p99Us, perSecond, cpuUs }: LoadResult): string {
-  return `p50 ${p50Us} us, p99 ${p99Us} us, ${perSecond}/s, ${cpuUs} us CPU per request`;
 }
 
 async function measureRecovery(client: InferenceClient): Promise<void> {
@@ -130,8 +91,8 @@ async function measureRecovery(client: InferenceClient): Promise<void> {
     await client.infer("faulty", faulty("ok"));
     times.push(performance.now() - startedMs);
   }
-  times.sort((a, b) => a - b);
-  say("plugin abort to next good answer", `median ${times[2]!.toFixed(0)} ms of 5 (worst ${times[4]!.toFixed(0)} ms)`);
+  const worst = Math.max(...times);
+  say("plugin abort to next good answer", `median ${median(times).toFixed(0)} ms of 5 (worst ${worst.toFixed(0)} ms)`);
 }
 
 /** One text line through everything, against the same library called in this process. */
@@ -174,8 +135,7 @@ async function medianMs(act: () => Promise<unknown>, rounds = 41): Promise<numbe
     await act();
     times.push(performance.now() - startedMs);
   }
-  times.sort((a, b) => a - b);
-  return times[Math.floor(rounds / 2)]!;
+  return median(times);
 }
 
 function say(what: string, found: string): void {

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { descendantsOf } from "../test/helpers/processes.ts";
 import { type BenchHost, freePort, type RunningProcess, root, startProcess } from "./host.ts";
 
 /** A server that answers ModelInfer of the model "identity", in processes of its own. */
@@ -25,12 +26,21 @@ export const python = join(root, "build", "bench", "python", "bin", "python");
 const needsPython = () => (existsSync(python) ? null : "Python's packages are not there; see bench/README.md");
 
 /** `signet serve` with everything on: license, ledger, access, second authorization, run log, sandbox. */
-export function signetServer(name: string, host: BenchHost, settings: readonly string[] = []): BenchServerKind {
+export function signetServer(name: string, host: BenchHost): BenchServerKind {
   return {
     name,
     missing: () => null,
     start: async () => {
-      const serve = ["src/cli/main.ts", "--data", host.data, "serve", "--log-format", "json", ...settings];
+      const serve = [
+        "src/cli/main.ts",
+        "--data",
+        host.data,
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+      ];
       const running = await startProcess(process.execPath, ["--disable-sigusr1", ...serve]);
       return serverOf(name, running, ["--token", host.token]);
     },
@@ -68,24 +78,11 @@ function hasPyTriton(): boolean {
 }
 
 function serverOf(name: string, running: RunningProcess, loadOptions: readonly string[] = []): BenchServer {
-  return { name, address: running.address, pids: withDescendants(running.pid), loadOptions, stop: running.stop };
-}
-
-/** The process and all that it and its children have started. */
-function withDescendants(pid: number): number[] {
-  const parents = new Map<number, number>();
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      parents.set(Number(entry), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  const found = [pid];
-  for (const one of found) {
-    for (const [child, parent] of parents) if (parent === one) found.push(child);
-  }
-  return found;
+  return {
+    name,
+    address: running.address,
+    pids: [running.pid, ...descendantsOf(running.pid)],
+    loadOptions,
+    stop: running.stop,
+  };
 }
