@@ -1,2 +1,2 @@
-export { asn1FromDer, draftCertificate, type KeyPair } from "./certificate.ts";
+export { asn1FromDer, draftCertificate } from "./certificate.ts";
 export { createClientPair, createTlsDirectory, renewServerPair, type WrittenPair } from "./tls-directory.ts";

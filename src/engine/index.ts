@@ -5,5 +5,5 @@ export type { Job, JobResult } from "./job.ts";
 export { checkPlugin } from "./plugin-check.ts";
 export { readGpus } from "./read-gpus.ts";
 export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
-export type { ServiceEvent, ServiceState } from "./supervisor.ts";
+export type { ServiceEvent } from "./supervisor.ts";
 export { verifySandbox } from "./verify-sandbox.ts";

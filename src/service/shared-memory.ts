@@ -38,7 +38,7 @@ interface Region extends RegionDescription {
 
 /** Each region is an open file. */
 export const MAX_REGIONS_OF_ONE = 64;
-export const MAX_REGIONS = 1024;
+const MAX_REGIONS = 1024;
 
 /**
  * Regions of POSIX shared memory that clients on this machine lend the server for their tensors. Each belongs to the

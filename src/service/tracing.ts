@@ -34,6 +34,9 @@ interface Settings {
   count: number;
 }
 
+/** What is named is changed; undefined takes it back. */
+type Change = { [Name in keyof Settings]?: Settings[Name] | undefined };
+
 type Own = Partial<Settings> & { seen: number };
 
 const defaults: Settings = { level: "OFF", rate: 1000, count: -1 };
@@ -138,7 +141,7 @@ export class Tracing {
     void this.#openOrClose();
   }
 
-  #apply(service: string | null, change: Partial<Record<keyof Settings, Settings[keyof Settings] | undefined>>): void {
+  #apply(service: string | null, change: Change): void {
     if (service === null) {
       Object.assign(this.#server, withDefaults(change));
       return;
@@ -177,10 +180,7 @@ export class Tracing {
   }
 
   /** One setting as the protocol has it. What Signet does not do is refused, unless it is asked for as it is. */
-  #parse(
-    name: string,
-    values: readonly string[],
-  ): Partial<Record<keyof Settings, Settings[keyof Settings] | undefined>> {
+  #parse(name: string, values: readonly string[]): Change {
     const text = values.join(",");
     switch (name) {
       case "trace_level":

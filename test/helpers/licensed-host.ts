@@ -45,7 +45,7 @@ export async function useLicensedHost(services: readonly DescribedService[], lic
 }
 
 /** The same for as long as the caller wants it, such as all tests of a file. */
-export async function createLicensedHost(
+async function createLicensedHost(
   services: readonly DescribedService[],
   license: object = { validDays: 30 },
 ): Promise<LicensedHost & { remove(): void }> {

@@ -10,7 +10,7 @@ export function hostKeyIdOf({ signingKey }: { readonly signingKey: string }): st
   return createHash("sha256").update(Buffer.from(signingKey, "base64")).digest("hex");
 }
 
-export function issuedLines(lines: readonly RegisterLine[]): (RegisterLine & Issued)[] {
+function issuedLines(lines: readonly RegisterLine[]): (RegisterLine & Issued)[] {
   return lines.filter((line): line is RegisterLine & Issued => line.event === "issued");
 }
 
@@ -118,7 +118,7 @@ export function verifyNumber(
 }
 
 /** @throws ALREADY_MOVED */
-export function verifyNotMoved(lines: readonly RegisterLine[], licenseId: string): void {
+function verifyNotMoved(lines: readonly RegisterLine[], licenseId: string): void {
   if (lines.some((line) => line.event === "rebuilt" && line.moved.includes(licenseId))) {
     throw new SignetError("ALREADY_MOVED", `license ${licenseId}: was given back before the register was rebuilt`);
   }
