@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { type ErrorCode, errorCatalogue, SignetError } from "../errors.ts";
 import {
   type InheritedFile,
@@ -15,6 +15,7 @@ import { Channel } from "./channel.ts";
 import type { Child } from "./child.ts";
 import { forwardLines } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_FILE_FD, type FromHost, SLOTS_FD, type ToHost } from "./protocol.ts";
+import { residentMemory } from "./resident-memory.ts";
 import { startChild } from "./start-child.ts";
 
 export interface HostProcessOptions {
@@ -42,6 +43,8 @@ export interface HostFacts {
 
 // Generous, because on a loaded machine a healthy process can be kept from running for seconds.
 const SILENCE_LIMIT_MS = 10_000;
+/** Messages of a process beyond one a beat. Each takes time that other services need too. */
+const SPARE_MESSAGES = 100;
 const STOP_GRACE_MS = 2_000;
 // A process that is gone has closed its end of the channel, unless the plugin left another behind that has it too.
 const LAST_WORDS_MS = 200;
@@ -76,6 +79,10 @@ export class HostProcess {
    * finds its timer due before the messages that came meanwhile.
    */
   #silentBeats = 0;
+  readonly #startedMs = performance.now();
+  #messages = 0;
+  /** What it may have mapped of the slots, and of its files by the loader and by the plugin. */
+  readonly #sharedBytes: number;
   #isReady = false;
   #stopping = false;
   #reason: SignetError | undefined;
@@ -83,6 +90,7 @@ export class HostProcess {
   constructor(options: HostProcessOptions) {
     this.#options = options;
     const threads = options.slots.count;
+    this.#sharedBytes = options.slots.bytes + options.files.reduce((sum, { fd }) => sum + 2 * fstatSync(fd).size, 0);
     this.#waiters = new Array(threads).fill(undefined);
     options.slots.rings.reset();
     this.#bell = new Bell((knocks) => this.#answerBell(knocks));
@@ -170,9 +178,11 @@ export class HostProcess {
     return this.#child.pid;
   }
 
-  /** Private memory, bytes: without shared slots and sealed files. 0 if the process is gone. */
+  /** Its own memory, bytes: without what it shares with this process. 0 if the process is gone. */
   get memoryBytes(): number {
-    return anonymousMemoryBytes(this.#child.pid);
+    const { private: own, shared } = residentMemory(this.#child.pid);
+    // What it maps of slots and sealed files is not told apart from what it made itself, so all of them are taken off.
+    return own + Math.max(0, shared - this.#sharedBytes);
   }
 
   /** True once nothing new may be given to it. */
@@ -212,6 +222,10 @@ export class HostProcess {
 
   #receive(message: FromHost, ready: PromiseWithResolvers<HostFacts>): void {
     this.#silentBeats = 0;
+    const dueMessages = (performance.now() - this.#startedMs) / BEAT_INTERVAL_MS;
+    if (++this.#messages > dueMessages + SPARE_MESSAGES) throw this.#nonsense("more messages than there is a need for");
+    // From then on a plugin may be the one who speaks, and could have its service refused in the operator's name.
+    if (this.#isReady && message.type !== "beat") throw this.#nonsense("word of its start after it had started");
     switch (message.type) {
       case "ready":
         ready.resolve({ plugin: parsePluginFacts(message.plugin), instance: parseInstanceFacts(message.instance) });
@@ -301,14 +315,4 @@ function isErrorCode(code: unknown): code is ErrorCode {
 /** What the child says in words, if it is words. */
 function textOf(words: unknown): string {
   return typeof words === "string" ? words.slice(0, 2000) : "no reason given";
-}
-
-function anonymousMemoryBytes(pid: number | undefined): number {
-  if (pid === undefined) return 0;
-  try {
-    const match = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-    return match ? Number(match[1]) * 1024 : 0;
-  } catch {
-    return 0;
-  }
 }

@@ -57,3 +57,24 @@ test("after a flood has ended lines get through again", async () => {
   const lines = await forward(["line\n".repeat(200), { atMs: 1_500 }, "later\n"]);
   expect(lines.slice(-2)).toEqual(["(100 more lines within a second were left out)", "later"]);
 });
+
+test(
+  "who writes more than can be read without taking time from others waits for the next second",
+  attack("takes the gateway's time by writing", "16 MiB of empty lines at once"),
+  async () => {
+    const stream = new PassThrough();
+    forwardLines(
+      stream,
+      () => undefined,
+      () => 0,
+    );
+    let reads = 0;
+    stream.on("data", () => reads++);
+    for (let chunk = 0; chunk < 256; chunk++) stream.write("\n".repeat(64 * 1024));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(stream.isPaused()).toBe(true);
+    expect(reads).toBe(16);
+    observed(`${reads} of 256 chunks were read, the others wait`);
+    stream.destroy();
+  },
+);

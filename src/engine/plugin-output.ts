@@ -4,6 +4,8 @@ import type { Readable } from "node:stream";
 const MAX_LINE_CHARACTERS = 2_000;
 /** A plugin that says more is chattering or hostile; the log's disk is not its to fill. */
 const MAX_LINES_PER_SECOND = 100;
+/** Reading takes time that other services need too: who writes more waits for the next second. */
+const MAX_CHARACTERS_PER_SECOND = 1024 * 1024;
 
 /**
  * Cuts what a plugin writes into lines, bounded in length and number. A line without end is cut too, so that it
@@ -18,13 +20,17 @@ export function forwardLines(
   let secondEndsMs = 0;
   let linesThisSecond = 0;
   let dropped = 0;
+  let charactersThisSecond = 0;
+  const lookAtClock = () => {
+    if (nowMs() < secondEndsMs) return;
+    reportDropped();
+    secondEndsMs = nowMs() + 1000;
+    linesThisSecond = 0;
+    charactersThisSecond = 0;
+  };
   const pass = (line: string) => {
     if (line === "") return;
-    if (nowMs() >= secondEndsMs) {
-      reportDropped();
-      secondEndsMs = nowMs() + 1000;
-      linesThisSecond = 0;
-    }
+    lookAtClock();
     linesThisSecond++;
     if (linesThisSecond > MAX_LINES_PER_SECOND) dropped++;
     else onLine(line.slice(0, MAX_LINE_CHARACTERS));
@@ -41,6 +47,11 @@ export function forwardLines(
       rest = "";
     }
     for (const line of lines) pass(line);
+    lookAtClock();
+    charactersThisSecond += text.length;
+    if (charactersThisSecond < MAX_CHARACTERS_PER_SECOND || readable.isPaused()) return;
+    readable.pause();
+    setTimeout(() => readable.resume(), secondEndsMs - nowMs());
   });
   readable.on("end", () => {
     pass(rest);

@@ -71,6 +71,9 @@ describe("what a plugin does to its process", () => {
     ["say-nested", 1],
     ["say-endless", 100],
     ["say-odd", 1],
+    ["say-ready", 1],
+    ["say-failed", 1],
+    ["say-beats", 10_000],
     ["complete-all", 1],
     ["knock", 1000],
   ])(
@@ -113,6 +116,28 @@ describe("what a plugin does to its process", () => {
       observed("ended at its run limit, the next job succeeded");
     },
   );
+
+  test(
+    "growth of memory that counts as shared ends the process too, and the next job succeeds",
+    attack("grows without end", "memory beyond its limit, mapped as shared"),
+    async () => {
+      const { runner, events } = await useService(faulty, {}, { memoryLimitBytes: 400 * 2 ** 20 });
+      await runner.submit(faultyJob("leak-shared", 600)).catch(() => undefined);
+      await expect.poll(() => endings(events), { timeout: 20_000 }).toEqual(["SERVICE_OUT_OF_MEMORY"]);
+      expect(faultyResult((await runner.submit(faultyJob("ok", 7))).outputs)).toBe(7);
+      observed("its process was ended, the next job succeeded");
+    },
+  );
+
+  test("slots and files that are in use are no growth", async () => {
+    const { runner } = await useService(identity, {}, { concurrency: 4, slotBytes: 64 << 20 });
+    const before = runner.memoryBytes;
+    const bytes = new Uint8Array(24 << 20).fill(1);
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(Array.from({ length: 4 }, () => runner.submit(identityJob(bytes))));
+    }
+    expect(runner.memoryBytes - before).toBeLessThan(64 << 20);
+  });
 
   test(
     "growth beyond the memory limit ends the process, and the next job succeeds",

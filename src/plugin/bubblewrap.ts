@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { SignetError } from "../errors.ts";
+import { endBeforeOthersCommand } from "./end-before-others.ts";
 import { type Place, placesFor } from "./places.ts";
 import { findSystemFile, type SystemFile } from "./system-file.ts";
 
@@ -56,7 +57,7 @@ function requireBubblewrap(root: string): string {
 
 // A terminal and systemd signal every process of the server at once, and bwrap would end by that, and with it a service
 // whose jobs may still end. What is ignored stays so in the program that the shell becomes.
-const deaf = ["-c", `trap "" HUP INT TERM; exec "$@"`, "sh"];
+const deaf = ["-c", `trap "" HUP INT TERM; { ${endBeforeOthersCommand}; } 2>/dev/null; exec "$@"`, "sh"];
 
 function wrap(bwrap: string, command: Command, mounts: readonly string[]): Command {
   const args = [

@@ -1,3 +1,4 @@
+import { endBeforeOthers } from "./end-before-others.ts";
 import { giveUpPrivileges, replaceProgram } from "./give-up-privileges.ts";
 import { landlockVersion, restrictFiles } from "./landlock.ts";
 import { keepOnExec } from "./libc.ts";
@@ -17,6 +18,7 @@ import { filterSystemCalls } from "./seccomp.ts";
 const MAX_FILE_BYTES = 2 ** 30;
 
 const [descriptors, program, ...words] = process.argv.slice(2);
+endBeforeOthers();
 setLimit("coreBytes", 0);
 setLimit("fileBytes", MAX_FILE_BYTES);
 giveUpPrivileges();

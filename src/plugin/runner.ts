@@ -12,7 +12,8 @@ export interface RunnerOptions {
   readonly instance: bigint;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  readonly slots: { readonly fd: number; readonly layout: SlotsLayout };
+  /** Mapped once for all threads, at this address. */
+  readonly slots: { readonly fd: number; readonly layout: SlotsLayout; readonly address: bigint };
 }
 
 const ERROR_BYTES = 2048;
@@ -47,7 +48,7 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    this.slots = Slots.open(options.slots.fd, options.slots.layout);
+    this.slots = Slots.open(options.slots.fd, options.slots.layout, options.slots.address);
     const table = koffi.decode(options.plugin, signetPlugin) as { run: bigint; release: bigint };
     this.#run = koffi.decode(table.run, runProto);
     this.#release = koffi.decode(table.release, releaseProto);

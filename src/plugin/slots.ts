@@ -36,11 +36,11 @@ export class Slots {
   readonly #tasks: TaskBlock[] = [];
   readonly #control: { words: Uint32Array; deadline: BigUint64Array }[] = [];
 
-  private constructor(fd: number, layout: SlotsLayout) {
+  private constructor(fd: number, layout: SlotsLayout, address = mapFile(fd, totalBytes(layout), "shared")) {
     this.fd = fd;
     this.layout = layout;
     this.#headerBytes = headerBytes(layout);
-    this.#base = mapFile(fd, totalBytes(layout), "shared");
+    this.#base = address;
     this.rings = new Rings(viewMemory(this.#base, RINGS_BYTES), this.#base);
     for (let slot = 0; slot < layout.count; slot++) {
       this.#data.push(viewMemory(this.dataAddress(slot), layout.bytes));
@@ -66,9 +66,19 @@ export class Slots {
     return new Slots(fd, rounded);
   }
 
-  /** The same memory seen from the other process, or from another thread of it. */
-  static open(fd: number, layout: SlotsLayout): Slots {
-    return new Slots(fd, layout);
+  /** The same memory seen from the other process, or from another thread of one that has it mapped at `address`. */
+  static open(fd: number, layout: SlotsLayout, address?: bigint): Slots {
+    return new Slots(fd, layout, address);
+  }
+
+  /** Where it is mapped in this process. */
+  get address(): bigint {
+    return this.#base;
+  }
+
+  /** All of it. */
+  get bytes(): number {
+    return totalBytes(this.layout);
   }
 
   controlAddress(slot: number): bigint {

@@ -251,6 +251,16 @@ describe.each(sandboxes)("a service host, sandbox: %s", (sandbox) => {
     },
   );
 
+  test(
+    "is who ends when the machine has no memory left, not the gateway",
+    attack("fills the machine's memory by memory files", `memfd_create(), which counts for nobody, ${sandbox}`),
+    () => {
+      const score = (pid: number | string) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "utf8"));
+      expect(score(intruder().pid)).toBe(Math.max(500, score("self")));
+      observed("its score with the kernel is half of the machine's memory more than the gateway's");
+    },
+  );
+
   test("has the restrictions in every thread", async () => {
     const threads = readdirSync(`/proc/${intruder().pid}/task`);
     expect(threads.length).toBeGreaterThan(3);

@@ -46,6 +46,14 @@ void leak(int64_t mib) {
   last = block;
 }
 
+// The same in memory that counts as shared, though nobody shares it.
+void leakShared(int64_t mib) {
+  const size_t size = static_cast<size_t>(mib) << 20;
+  void *block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (block == MAP_FAILED) throw std::bad_alloc();
+  std::memset(block, 0x5a, size);
+}
+
 // Writes what no service host would to its channel to the gateway.
 void writeToChannel(const std::string &text) {
   const int channel = 3;
@@ -55,6 +63,12 @@ void writeToChannel(const std::string &text) {
     else if (errno == EAGAIN) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     else return;
   }
+}
+
+std::string repeated(const std::string &text, int64_t times) {
+  std::string all;
+  for (int64_t i = 0; i < times; ++i) all += text;
+  return all;
 }
 
 // Takes the memory away that the gateway maps too, unless its size is sealed.
@@ -132,6 +146,7 @@ class Faulty {
     if (mode == "wait") return wait(amount, control), true;
     if (mode == "sleep") return std::this_thread::sleep_for(std::chrono::milliseconds(amount)), true;
     if (mode == "leak") return leak(amount), true;
+    if (mode == "leak-shared") return leakShared(amount), true;
     if (mode == "shrink") return shrinkSharedMemory(), true;
     if (mode == "scribble") return scribble(0, 4096), true;
     if (mode == "complete-all") return scribble(2048, 3072), true;
@@ -142,7 +157,24 @@ class Faulty {
     if (mode == "say-nested") return writeToChannel(std::string(1 << 20, '[') + "\n"), true;
     if (mode == "say-endless") return writeToChannel(std::string(static_cast<size_t>(amount) << 20, 'x')), true;
     if (mode == "say-odd") return writeToChannel("{\"type\":\"done\",\"id\":1,\"reply\":{\"ok\":true,\"runUs\":1,\"outputs\":[null]}}\n"), true;
+    if (mode == "say-ready") return writeToChannel(R"({"type":"ready","plugin":"{}","instance":"{}"})" "\n"), true;
+    if (mode == "say-failed") return writeToChannel(R"({"type":"failed","code":"LIBRARY_CHANGED","message":""})" "\n"), true;
+    if (mode == "say-beats") return writeToChannel(repeated("{\"type\":\"beat\"}\n", amount)), true;
+    if (mode == "print") return print(amount), true;
     return false;
+  }
+
+  // Empty lines, as many MiB as asked for.
+  static void print(int64_t mib) {
+    const std::string lines(1 << 20, '\n');
+    for (int64_t i = 0; i < mib; ++i) {
+      for (size_t done = 0; done < lines.size();) {
+        const ssize_t written = write(STDOUT_FILENO, lines.data() + done, lines.size() - done);
+        if (written > 0) done += static_cast<size_t>(written);
+        else if (errno == EAGAIN) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        else return;
+      }
+    }
   }
 
   // The well-behaved long job: looks at the cancel word, tells how far it is.

@@ -8,6 +8,7 @@ import {
   type Plugin,
   parseInstanceFacts,
   parsePluginFacts,
+  Slots,
 } from "../../plugin/index.ts";
 import { openParentChannel } from "../channel.ts";
 import { BEAT_INTERVAL_MS, type FromHost, type ToHost } from "../protocol.ts";
@@ -48,6 +49,7 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
   const { inputs, outputs } = parseInstanceFacts(instanceFacts);
   // The gateway gives such a plugin one job at a time; more threads would only hold memory.
   const threads = parsePluginFacts(facts).threading === "single" ? 1 : message.threads;
+  const { address } = Slots.open(message.slots.fd, message.slots.layout);
   const pool = new Piscina<WorkerTask, void>({
     filename: new URL("./worker.ts", import.meta.url).href,
     minThreads: threads,
@@ -57,7 +59,7 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
     // A worker that ends leaks what it mapped, and a job in native code cannot be ended with it.
     idleTimeout: Number.POSITIVE_INFINITY,
     atomics: "sync",
-    workerData: { plugin: plugin.address, instance, inputs, outputs, slots: message.slots },
+    workerData: { plugin: plugin.address, instance, inputs, outputs, slots: { ...message.slots, address } },
   });
   const all = (task: WorkerTask) => Promise.all(Array.from({ length: threads }, () => pool.run(task)));
   await all("get ready");
