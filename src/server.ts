@@ -1,6 +1,12 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type DataDirectory, resolveListen, type ServerConfig, serviceSettings } from "./config/index.ts";
+import {
+  type DataDirectory,
+  resolveListen,
+  type ServerConfig,
+  serviceSettings,
+  unlicensedSettings,
+} from "./config/index.ts";
 import { type ServiceEvent, ServiceRunner, verifySandbox } from "./engine/index.ts";
 import type { SignetError } from "./errors.ts";
 import { GrpcServer } from "./grpc/index.ts";
@@ -77,6 +83,9 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const { first } = installed;
   const { ledger } = first;
   reportAuthorization(log, first);
+  for (const service of unlicensedSettings(config, first.services)) {
+    log.warn({ service }, "the configuration has settings for a service that the license does not name");
+  }
   recordAuthorization(audit, "license.authorized", first);
 
   const runLog = openRunLog(data.runLogFile, log);
@@ -260,7 +269,8 @@ function admit({ authorized, ledger, revocationLists }: FirstAuthorization<Ledge
 
 /** @throws SANDBOX_UNAVAILABLE, because a plugin must not run with less around it than the configuration says. */
 function prepareSandbox(log: Log, { defaults, services }: ServerConfig): void {
-  const asked = new Set([defaults, ...Object.values(services)].map(({ sandbox }) => sandbox));
+  const ofServices = Object.values(services).map(({ sandbox = defaults.sandbox }) => sandbox);
+  const asked = new Set([defaults.sandbox, ...ofServices]);
   if (!asked.has("seccomp") && !asked.has("bwrap")) return;
   const { landlock } = verifySandbox(asked.has("bwrap") ? "bwrap" : "seccomp");
   // With bubblewrap, files are kept apart without Landlock too.

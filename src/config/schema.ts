@@ -116,12 +116,24 @@ export const configSchema = z.strictObject({
     .describe(
       "Whose HTTP/2 gRPC runs on: `signet` is Signet's, which is faster and bounds memory; `node` is Node's own. Clients see no difference.",
     ),
+  http: z
+    .strictObject({
+      listen: z
+        .string()
+        .refine((text) => findListen(text) !== undefined, LISTEN_EXPECTATION)
+        .default("127.0.0.1:8000")
+        .describe("Where REST listens: `ADDRESS:PORT` or `[IPv6]:PORT`; the rules are those of `listen`."),
+    })
+    .optional()
+    .describe(
+      "Turns on the REST form of the protocol, on a port of its own, with the TLS, tokens and limits of gRPC. `http: {}` takes the defaults.",
+    ),
   maxMessageMiB: z
     .int()
     .min(1)
     .max(2047)
     .default(64)
-    .describe("The largest gRPC message that is accepted, in MiB, after decompression."),
+    .describe("The largest gRPC message or REST body that is accepted, in MiB, after decompression."),
   sharedMemory: z
     .boolean()
     .default(false)
@@ -165,4 +177,12 @@ export type ConfigInput = z.input<typeof configSchema>;
 export function serviceSettings(config: ServerConfig, service: string): ServiceSettings {
   const own = Object.hasOwn(config.services, service) ? config.services[service] : {};
   return Object.freeze({ ...config.defaults, ...own } as ServiceSettings);
+}
+
+/** The services that have settings and no license, mostly because their name is mistyped. */
+export function unlicensedSettings(
+  { services }: ServerConfig,
+  licensed: readonly { readonly conf: { readonly name: string } }[],
+): string[] {
+  return Object.keys(services).filter((name) => !licensed.some(({ conf }) => conf.name === name));
 }

@@ -28,6 +28,16 @@ async function useServed() {
   return { server, client: useBareClient(String(address), token) };
 }
 
+test("signet serve warns of settings for a service that is not licensed, which has the default's sandbox", async () => {
+  const { data } = await useLicensedHost([faultyService]);
+  writeFileSync(data.configFile, "listen: 127.0.0.1:0\nservices: { fautly: { maxQueue: 1 } }\n");
+  const server = useSignetServe(data.root);
+  await server.logged("serving");
+  expect(await server.logged("plugins run in a sandbox")).toMatchObject({ sandboxes: ["seccomp"] });
+  const warning = "the configuration has settings for a service that the license does not name";
+  expect(await server.logged(warning)).toMatchObject({ service: "fautly" });
+});
+
 describe("signet serve with sandbox: bwrap", () => {
   beforeEach((context) => skipWithout("bwrap", context));
 

@@ -9,6 +9,7 @@ import {
   readLaunch,
   resolveListen,
   type ServerConfig,
+  unlicensedSettings,
   verifyLaunch,
 } from "../../config/index.ts";
 import { fileError } from "../../errors.ts";
@@ -117,9 +118,8 @@ function describePhase({ phase }: LicenseTime): string {
 /** What would not keep the server from starting, but surprise somebody afterwards. */
 function sayWarnings(config: ServerConfig, { services }: FirstAuthorization<LedgerState>, tokens: number) {
   if (tokens === 0) say("Nobody can call yet: make a token with `signet access add --name NAME`.");
-  const licensed = new Set(services.map(({ conf }) => conf.name));
-  for (const name of Object.keys(config.services)) {
-    if (!licensed.has(name)) say(`The configuration has settings for ${name}, which the license does not name.`);
+  for (const name of unlicensedSettings(config, services)) {
+    say(`The configuration has settings for ${name}, which the license does not name.`);
   }
 }
 
