@@ -2,8 +2,8 @@ import type { Random } from "../../test/helpers/seeded-random.ts";
 import type { Method } from "./connection.ts";
 
 /**
- * Who calls. A patient caller waits for every answer, so that each of its calls can be found in the run log; a hasty one
- * gives up, disappears, and sends what no server takes.
+ * Who calls. A patient caller waits for every answer, so that each of its calls can be found in the run log; a hasty
+ * one gives up, disappears, and sends what no server takes.
  */
 export type Who = "patient" | "hasty" | "viewer" | "limited" | "stranger";
 

@@ -7,7 +7,10 @@ export interface YamlContent {
   placeOf(path: readonly PropertyKey[]): string;
 }
 
-/** Reads YAML that people wrote: one document, every key once, no tags, no aliases. @throws `code`, with file and line */
+/**
+ * Reads YAML that people wrote: one document, every key once, no tags, no aliases.
+ * @throws `code`, with file and line
+ */
 export function parseYaml(text: string, file: string, code: ErrorCode): YamlContent {
   const lines = new LineCounter();
   // Without its log level the library would tell the terminal what the schema refuses anyway.

@@ -7,7 +7,9 @@ const MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 const LF = 0x0a;
 
 export interface ChannelEvents {
-  /** A message of any shape: whatever JSON can say. What this throws is the caller's own error, not the other side's. */
+  /**
+   * A message of any shape: whatever JSON can say. What this throws is the caller's own error, not the other side's.
+   */
   onMessage(message: unknown): void;
   /** The other side wrote what is no message; the channel reads nothing more. */
   onBroken(reason: string): void;

@@ -38,7 +38,9 @@ export function keyIdOf(publicKey: KeyObject): string {
     .digest("hex");
 }
 
-/** What is wrong with a key for signing licenses, or undefined. Small exponents invite forged padding (CVE-2026-33894). */
+/**
+ * What is wrong with a key for signing licenses, or undefined. Small exponents invite forged padding (CVE-2026-33894).
+ */
 export function weaknessOfKey(publicKey: KeyObject): string | undefined {
   const { modulusLength = 0, publicExponent } = publicKey.asymmetricKeyDetails ?? {};
   switch (publicKey.asymmetricKeyType) {

@@ -1,7 +1,9 @@
 import { identifierFrom } from "./identifier.ts";
 import type { ComponentType, Platform } from "./schema.ts";
 
-/** One identifying fact: a normalized value and what it is worth. Values are secrets of the host: they are never shown. */
+/**
+ * One identifying fact: a normalized value and what it is worth. Values are secrets of the host: they are never shown.
+ */
 export interface MachineFact {
   readonly type: ComponentType;
   readonly value: string;

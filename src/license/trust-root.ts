@@ -46,7 +46,10 @@ export async function addTrustRoot(directory: string, pem: Uint8Array): Promise<
   return root;
 }
 
-/** Pins a root no longer: licenses that hang on it are refused from the next check on. @throws USAGE for an unknown key id */
+/**
+ * Pins a root no longer: licenses that hang on it are refused from the next check on.
+ * @throws USAGE for an unknown key id
+ */
 export async function removeTrustRoot(directory: string, keyId: string): Promise<void> {
   // The pattern also keeps a path from being taken for a key id.
   const isThere = /^[0-9a-f]{64}$/.test(keyId) && (await listDirectory(directory)).includes(`${keyId}.pem`);

@@ -25,7 +25,10 @@ export async function createFile(path: string, content: string, mode: number): P
   }
 }
 
-/** The same in a directory for this user alone, which is made with mode 0700 if need be. @throws FILE_EXISTS, FILE_UNREADABLE */
+/**
+ * The same in a directory for this user alone, which is made with mode 0700 if need be.
+ * @throws FILE_EXISTS, FILE_UNREADABLE
+ */
 export async function createPrivateFile(path: string, content: string, mode: number): Promise<void> {
   const directory = dirname(path);
   try {
@@ -36,7 +39,10 @@ export async function createPrivateFile(path: string, content: string, mode: num
   await createFile(path, content, mode);
 }
 
-/** Puts a new file in the place of one that is there: the old or the new one has the name at every instant. @throws FILE_UNREADABLE */
+/**
+ * Puts a new file in the place of one that is there: the old or the new one has the name at every instant.
+ * @throws FILE_UNREADABLE
+ */
 export async function replaceFile(path: string, content: string, mode: number): Promise<void> {
   const draft = `${path}.${randomUUID()}.new`;
   try {

@@ -24,7 +24,9 @@ export function giveUpPrivileges(): void {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) !== 0) throw new SystemCallError("prctl(PR_SET_NO_NEW_PRIVS)");
 }
 
-/** Runs another program in the place of this one, in the same process: descriptors and restrictions stay, threads end. */
+/**
+ * Runs another program in the place of this one, in the same process: descriptors and restrictions stay, threads end.
+ */
 export function replaceProgram(path: string, args: readonly string[]): never {
   execv(path, [path, ...args, null]);
   throw new SystemCallError("execve");

@@ -137,8 +137,8 @@ export function exchangeNames(a: string, b: string): boolean {
 export type FileFacts = Int32Array;
 
 /**
- * What the kernel knows of a file by its name; false where the name leads to nothing. Node's statSync makes an object of
- * 18 numbers first, which takes longer than asking.
+ * What the kernel knows of a file by its name; false where the name leads to nothing. Node's statSync makes an object
+ * of 18 numbers first, which takes longer than asking.
  * @param path ended by a NUL; relative to the directory
  */
 export function lookAtFile(directoryFd: number, path: Uint8Array, flags: number, facts: FileFacts): boolean {

@@ -182,7 +182,9 @@ export function errorText(buffer: Uint8Array): string {
   return text.replace(/[\u0000-\u001f\u007f]+/g, " ").trim() || "no reason given";
 }
 
-/** The address of a buffer's first byte. koffi turns an empty or detached buffer into 0 silently, so this refuses one. */
+/**
+ * The address of a buffer's first byte. koffi turns an empty or detached buffer into 0 silently, so this refuses one.
+ */
 export function addressOf(buffer: Uint8Array): bigint {
   if (buffer.byteLength === 0) throw new Error("an empty buffer has no address");
   return BigInt(koffi.address(buffer));

@@ -6,8 +6,8 @@ import { protectMemory } from "./protect-memory.ts";
 import { filterSystemCalls, hasSystemCallFilters } from "./seccomp.ts";
 
 /**
- * How a child is kept from what it does not need: it restricts itself (`seccomp`), does so in name spaces of its own that
- * bubblewrap makes (`bwrap`), or, for a plugin that needs more after all, not (`none`).
+ * How a child is kept from what it does not need: it restricts itself (`seccomp`), does so in name spaces of its own
+ * that bubblewrap makes (`bwrap`), or, for a plugin that needs more after all, not (`none`).
  */
 export type Sandbox = "none" | "seccomp" | "bwrap";
 

@@ -72,7 +72,10 @@ export interface TokenGrant {
 const LOCK_WAIT_MS = 2000;
 const LOCK_RETRY_MS = 20;
 
-/** Makes a token. Its text exists only in the answer. @throws USAGE, FILE_EXISTS, ACCESS_FILE_INVALID, FILE_UNREADABLE */
+/**
+ * Makes a token. Its text exists only in the answer.
+ * @throws USAGE, FILE_EXISTS, ACCESS_FILE_INVALID, FILE_UNREADABLE
+ */
 export async function addToken(file: string, grant: TokenGrant): Promise<{ token: Secret; record: TokenRecord }> {
   const secret = randomBytes(32).toString("base64url");
   const record = recordFromGrant(grant, { secretSha256: hashSecret(secret).toString("hex") });

@@ -107,7 +107,10 @@ const nothingKnown: LedgerFacts = {
   highWaterMs: 0,
 };
 
-/** Verifies and seals the files of every service, while a server that runs answers calls. @throws what verifyFiles throws */
+/**
+ * Verifies and seals the files of every service, while a server that runs answers calls.
+ * @throws what verifyFiles throws
+ */
 async function verifyServices(
   data: DataDirectory,
   { conf }: AuthorizedLicense,

@@ -24,7 +24,8 @@ export interface Refusal {
 }
 
 /**
- * Finds out who calls and counts the call, before a byte of its message is looked at. A refusal goes into the audit log.
+ * Finds out who calls and counts the call, before a byte of its message is looked at. A refusal goes into the audit
+ * log.
  * @param authenticate throws UNAUTHENTICATED
  * @param peerOf the client's address, asked only where it is needed
  */

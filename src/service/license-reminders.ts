@@ -1,7 +1,10 @@
 import { type Ledger, type License, warningsOf } from "../license/index.ts";
 import type { Log } from "../telemetry/index.ts";
 
-/** Writes each warning of a license into the log once, and hands it on, when it is first true. A renewed license starts anew. */
+/**
+ * Writes each warning of a license into the log once, and hands it on, when it is first true. A renewed license starts
+ * anew.
+ */
 export class LicenseReminders {
   readonly #ledger: Ledger;
   readonly #log: Log;

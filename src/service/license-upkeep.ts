@@ -12,7 +12,9 @@ export interface LicenseUpkeepParts extends RenewalParts {
 /** How often to look whether there is something to be warned of. */
 const REMIND_MS = 5000;
 
-/** All that a server does about its license while it runs: notices another, takes it over, warns, and tells commands. */
+/**
+ * All that a server does about its license while it runs: notices another, takes it over, warns, and tells commands.
+ */
 export class LicenseUpkeep {
   readonly #parts: LicenseUpkeepParts;
   readonly #renewal: LicenseRenewal;

@@ -136,7 +136,10 @@ export class LicenseRenewal {
     await onChange(removed);
   }
 
-  /** A license that its vendor takes back, or this host trusts no longer, stops its services now and not at the next start. */
+  /**
+   * A license that its vendor takes back, or this host trusts no longer, stops its services now and not at the next
+   * start.
+   */
   async #verifyInForce(): Promise<void> {
     const { data, ledger } = this.#parts;
     const { license, issuer } = this.inForce.authorized;
@@ -269,7 +272,9 @@ function runsTheSame(present: ServiceConf, next: ServiceConf): boolean {
   return limits.concurrency === nextLimits.concurrency && isDeepStrictEqual(rest, nextRest);
 }
 
-/** None is what taking away the last one leaves; whatever else is wrong there says nothing about the license in force. */
+/**
+ * None is what taking away the last one leaves; whatever else is wrong there says nothing about the license in force.
+ */
 function loadPinnedRoots(trustDir: string): Promise<TrustRoot[]> {
   return loadTrustRoots(trustDir).catch((error: unknown) => {
     if (error instanceof SignetError && error.code === "TRUST_ROOT_MISSING") return [];

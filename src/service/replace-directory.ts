@@ -5,8 +5,8 @@ import { exchangeNames } from "../plugin/index.ts";
 
 /**
  * Puts `replacement` in the place of `path`, which becomes `previous`; what was `previous` before is deleted, or kept
- * in its place where it is still needed. Both lie on one file system. At every instant one whole directory has the name, except on a file system that cannot
- * exchange two names, where it is missing for a moment.
+ * in its place where it is still needed. Both lie on one file system. At every instant one whole directory has the
+ * name, except on a file system that cannot exchange two names, where it is missing for a moment.
  *
  * @param keepPrevious leaves `previous` as it is, and deletes what had the name
  * @param exchange swaps two names, or says that the file system cannot

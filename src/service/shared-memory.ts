@@ -16,7 +16,10 @@ export interface RegionDescription {
 
 /** A place that stays readable and writable until it is released, whoever unregisters its region meanwhile. */
 export interface RegionWindow {
-  /** A copy of the bytes as they are now; what the client does to them later changes nothing. @throws SHARED_MEMORY_INVALID */
+  /**
+   * A copy of the bytes as they are now; what the client does to them later changes nothing.
+   * @throws SHARED_MEMORY_INVALID
+   */
   read(): Uint8Array;
   /** Writes from the place's beginning. @throws SHARED_MEMORY_INVALID where there is more than room */
   write(data: Uint8Array): void;
@@ -82,7 +85,10 @@ export class SharedMemory {
     this.#count++;
   }
 
-  /** The caller's region of that name; all of its regions for an empty one. @throws PERMISSION_DENIED, SHARED_MEMORY_NOT_FOUND */
+  /**
+   * The caller's region of that name; all of its regions for an empty one.
+   * @throws PERMISSION_DENIED, SHARED_MEMORY_NOT_FOUND
+   */
   status(identity: Identity, name: string): RegionDescription[] {
     identity.require("share");
     const own = this.#regions.get(identity.id);
@@ -90,7 +96,10 @@ export class SharedMemory {
     return [this.#find(identity, name)];
   }
 
-  /** Forgets one region of the caller, or for an empty name all of them. One that is not there is none. @throws PERMISSION_DENIED */
+  /**
+   * Forgets one region of the caller, or for an empty name all of them. One that is not there is none.
+   * @throws PERMISSION_DENIED
+   */
   unregister(identity: Identity, name: string): void {
     identity.require("share");
     const own = this.#regions.get(identity.id);

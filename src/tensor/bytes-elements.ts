@@ -14,7 +14,10 @@ export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array
   return data;
 }
 
-/** The elements of a BYTES tensor's data, as views of it. @throws REQUEST_MALFORMED where a length overruns the data. */
+/**
+ * The elements of a BYTES tensor's data, as views of it.
+ * @throws REQUEST_MALFORMED where a length overruns the data.
+ */
 export function decodeBytesElements(data: Uint8Array): Uint8Array[] {
   const elements: Uint8Array[] = [];
   walkBytesElements(data, (start, end) => elements.push(data.subarray(start, end)));

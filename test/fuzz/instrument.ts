@@ -111,7 +111,10 @@ export function instrument(source: string, hasWords = false): string {
   return insert(source, closed, opened);
 }
 
-/** At one place, what ends there comes before what begins; among those that begin the outer, among those that end the inner. */
+/**
+ * At one place, what ends there comes before what begins; among those that begin the outer, among those that end the
+ * inner.
+ */
 function insert(source: string, ...lists: { at: number; text: string }[][]): string {
   const all = lists.flat().sort((a, b) => a.at - b.at);
   let result = "";

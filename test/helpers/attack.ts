@@ -38,7 +38,9 @@ function note(change: (record: AttackRecord) => AttackRecord): void {
 const knownCodes = new Set<unknown>(Object.entries(errorCatalogue).flatMap(([code, { status }]) => [code, status]));
 const isCode = (value: unknown) => knownCodes.has(value) || /^E[A-Z]{3,}$/.test(String(value));
 
-/** The codes in what an assertion had before it: an error, the end of a program, its last words, or several of these. */
+/**
+ * The codes in what an assertion had before it: an error, the end of a program, its last words, or several of these.
+ */
 function codesIn(value: unknown, depth = 0): readonly string[] {
   if (typeof value === "string") {
     if (isCode(value)) return [value];
@@ -63,7 +65,8 @@ function witness(actual: unknown): void {
   });
 }
 
-// What these assertions compare is written down once they have passed, so that nobody repeats by hand what a test found.
+// What these assertions compare is written down once they have passed, so that nobody repeats by hand what a test
+// found.
 for (const method of ["toBe", "toEqual", "toMatchObject", "toThrow", "toContain", "toMatch"] as const) {
   chai.util.overwriteMethod(chai.Assertion.prototype, method, (original: (...args: unknown[]) => void) => {
     return function (this: Chai.AssertionStatic, ...args: unknown[]) {

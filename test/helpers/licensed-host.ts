@@ -33,7 +33,9 @@ export interface LicensedHost {
   readonly vendor: Vendor;
   /** Issues another license for this host and puts it in the place of the present one. */
   relicense(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
-  /** Issues the next license of the same id, or another that is given, and installs it as `signet license install` does. */
+  /**
+   * Issues the next license of the same id, or another that is given, and installs it as `signet license install` does.
+   */
   renew(services: readonly DescribedService[], license?: object, number?: LicenseNumber): Promise<void>;
 }
 

@@ -174,7 +174,10 @@ describe("attacks on the server's time and memory", () => {
   });
 });
 
-/** Resolves when the server takes more, has closed the connection, or has taken nothing for a moment: that is a defense too. */
+/**
+ * Resolves when the server takes more, has closed the connection, or has taken nothing for a moment: that is a defense
+ * too.
+ */
 function writable(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.once("drain", resolve).once("close", resolve);

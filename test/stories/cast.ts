@@ -32,7 +32,9 @@ export class Vendor extends Terminal {
     super("desk", { USB: stick, SIGNET_PASSPHRASE: "correct horse battery staple" });
   }
 
-  /** Writes services.yaml: `identity`, which gives back what it gets, and `faulty`, which takes as long as it is told. */
+  /**
+   * Writes services.yaml: `identity`, which gives back what it gets, and `faulty`, which takes as long as it is told.
+   */
   describes(license: object, runs = 1000): void {
     const services = [
       { name: "identity", library: nativeLibrary("identity"), config: { datatype: "UINT8", shape: [-1] } },
@@ -50,7 +52,9 @@ export class Vendor extends Terminal {
   }
 }
 
-/** A customer's operator. Below the directory are the host's data, and two requests to send: hello.json and wait.json. */
+/**
+ * A customer's operator. Below the directory are the host's data, and two requests to send: hello.json and wait.json.
+ */
 export class Operator extends Terminal {
   constructor(stick: string, machine?: Machine) {
     super("host", { USB: stick, SIGNET_DATA: "data" }, machine);

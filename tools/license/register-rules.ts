@@ -3,7 +3,9 @@ import { SignetError } from "../../src/errors.ts";
 import type { DeactivationReceipt, LedgerHead, Limits } from "../../src/license/index.ts";
 import type { Issued, RegisterLine, Withdrawn } from "./register.ts";
 
-/** What the register decides about the next license. All of it looks at lines that were verified, and changes nothing. */
+/**
+ * What the register decides about the next license. All of it looks at lines that were verified, and changes nothing.
+ */
 
 /** The name a host's key has in the register: SHA-256 of its SPKI DER, hex, as `signet host show` prints it. */
 export function hostKeyIdOf({ signingKey }: { readonly signingKey: string }): string {
@@ -142,8 +144,8 @@ export function verifyNotWithdrawn(lines: readonly RegisterLine[], licenseId: st
 }
 
 /**
- * The license that a receipt gives back: issued by this vendor, for the very host that signed the receipt, and not moved
- * before.
+ * The license that a receipt gives back: issued by this vendor, for the very host that signed the receipt, and not
+ * moved before.
  *
  * @throws RECEIPT_INVALID, ALREADY_MOVED
  */

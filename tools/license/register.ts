@@ -23,9 +23,9 @@ import type { VendorCertificates } from "./vendor-directory.ts";
 /**
  * The vendor's register of what it issued and withdrew: one line each,
  * `JSON TAB signer's key id TAB base64 signature LF`. Each line names the SHA-256 of the whole line before it and is
- * signed by an issuer or the root, so that nothing in it can be changed, dropped, added or moved, and it can be verified
- * without a secret, also after the keys have changed. A register cut at its end still holds together: note its head
- * elsewhere to notice that.
+ * signed by an issuer or the root, so that nothing in it can be changed, dropped, added or moved, and it can be
+ * verified without a secret, also after the keys have changed. A register cut at its end still holds together: note its
+ * head elsewhere to notice that.
  */
 export const REGISTER_FILE = "register.jsonl";
 

@@ -1,7 +1,8 @@
+import type { X509Certificate } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { AuditDetail } from "../../audit/index.ts";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { inFile, SignetError } from "../../errors.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
@@ -22,7 +23,10 @@ interface AddOptions extends GlobalOptions {
   readonly concurrent?: number;
 }
 
-/** `signet access`: who may call this server. A running server takes a new token at once and drops a removed one within a second. */
+/**
+ * `signet access`: who may call this server. A running server takes a new token at once and drops a removed one within
+ * a second.
+ */
 export function accessCommand(): Command {
   const command = new Command("access").description("Give and take away access to the server.").helpCommand(false);
 
@@ -136,10 +140,12 @@ async function remove(id: string, options: GlobalOptions): Promise<void> {
   say(`Token ${record.id} (${record.name}) is removed.`);
 }
 
-async function readCertificate(file: string): Promise<Buffer> {
+async function readCertificate(file: string): Promise<X509Certificate> {
   const { readSmallFile } = await import("../../license/index.ts");
+  const { parseClientCertificate } = await import("../../service/index.ts");
   const limits = { maxBytes: 64 * 1024, missing: "FILE_UNREADABLE", tooLarge: "USAGE", what: "a certificate" } as const;
-  return await readSmallFile(file, limits);
+  const pem = await readSmallFile(file, limits);
+  return inFile(file, () => parseClientCertificate(pem));
 }
 
 function detailOf({ id, name, role, services, certificateSha256 }: TokenRecord): AuditDetail {

@@ -111,8 +111,8 @@ async function serve(options: ServeOptions): Promise<void> {
 }
 
 /**
- * After an error that nobody caught, a promise's included, nothing is known of the state any more: jobs are cut off, the
- * ledger is settled, and whoever started the server starts another. Exit code 1, as for every INTERNAL error.
+ * After an error that nobody caught, a promise's included, nothing is known of the state any more: jobs are cut off,
+ * the ledger is settled, and whoever started the server starts another. Exit code 1, as for every INTERNAL error.
  */
 function endOnInternalError(log: Log, server: () => RunningServer | undefined): void {
   const exit = () => process.exit(errorCatalogue.INTERNAL.exit); // the ledger, if it is still open, settles at exit

@@ -3,7 +3,10 @@ import { loadConfig, type ServerConfig } from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Examination } from "./examine.ts";
 
-/** The server's configuration; what is thrown tells nothing that was written there. @throws CONFIG_INVALID, FILE_UNREADABLE */
+/**
+ * The server's configuration; what is thrown tells nothing that was written there.
+ * @throws CONFIG_INVALID, FILE_UNREADABLE
+ */
 export function loadExaminedConfig({ data, configFile }: Examination): ServerConfig {
   const file = configFile ?? data.configFile;
   verifyRegular(file);

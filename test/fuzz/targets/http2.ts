@@ -141,7 +141,9 @@ function blocksOf(input: Buffer): Buffer[] {
   return blocks;
 }
 
-/** A stream's content, cut into gRPC's messages. It must not matter in which pieces it comes, and nothing stays held. */
+/**
+ * A stream's content, cut into gRPC's messages. It must not matter in which pieces it comes, and nothing stays held.
+ */
 export function http2Messages(): Target {
   const message = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, 0, text.length]), Buffer.from(text)]);
   return {

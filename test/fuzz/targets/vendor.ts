@@ -10,7 +10,9 @@ import { hold, type Target } from "../target.ts";
 import { createDesk, fill, licenseWithMarks, now, requestId, sealConf } from "./desk.ts";
 import { createScratch } from "./scratch.ts";
 
-/** Files that are explained whoever signed them: a license and a revocation list, made into envelopes and then words. */
+/**
+ * Files that are explained whoever signed them: a license and a revocation list, made into envelopes and then words.
+ */
 export function inspect(): Target {
   const desk = createDesk();
   const { confFile, contentKey } = sealConf(desk);
