@@ -8,6 +8,9 @@ const seeds = Number(process.env.SIGNET_HTTP2_SEEDS ?? 200);
 const stricter: ReadonlySet<string> = new Set([
   "HEADERS: expected a stream id larger than those before", // section 5.1.1
   "HEADERS of a stream that has ended", // section 5.1
+  "DATA of a stream that has ended", // section 5.1
+  "HEADERS: a stream that depends on itself", // RFC 7540 section 5.3.1
+  "PRIORITY: a stream that depends on itself",
   "DATA: more padding than payload", // section 6.1; Node does not look at DATA of a stream that has ended
   "PRIORITY without a stream", // section 6.3
 ]);

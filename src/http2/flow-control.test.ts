@@ -126,9 +126,9 @@ describe("what comes in", () => {
     expect(readUint32(update.payload, 0)).toBe(padded.length + 400);
   });
 
-  test("for a stream that is over is given back to the connection", async () => {
+  test("for a stream that was reset is given back to the connection", async () => {
     const { connect } = await useHttp2Server(limits);
-    const client = connect().greet(headers(1));
+    const client = connect().greet(headers(1, ["x", "malformed"], 0));
     for (let sent = 0; sent < 40; sent++) client.send(data(1, Buffer.alloc(900), false));
     const given = await client.frame(FrameType.WINDOW_UPDATE, ({ payload }) => readUint32(payload, 0) === 35_100);
     expect(given.streamId).toBe(0);

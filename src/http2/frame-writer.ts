@@ -26,6 +26,8 @@ export class FrameWriter {
   readonly settings: ClientSettings = defaultClientSettings();
   /** WINDOW_UPDATE frames that what was sent can have brought about, and that have not come yet. */
   expectedUpdates = 0;
+  /** PING frames likewise, one for each frame of content. */
+  expectedPings = 0;
   readonly #encoder = new HpackEncoder();
 
   constructor(socket: Socket, onDrained: () => void) {
@@ -61,7 +63,7 @@ export class FrameWriter {
   /** One DATA frame of `length` bytes from the beginning of `parts`; those that are used up are taken out. */
   data(streamId: number, parts: Part[], length: number): void {
     const { output } = this;
-    this.#expectUpdates(length);
+    this.#expectAnswers(length);
     const isGathered = length <= MAX_GATHERED_BYTES;
     output.reserve(FRAME_HEAD_BYTES + (isGathered ? length : 0));
     output.at = writeHead(output.buffer, output.at, length, FrameType.DATA, 0, streamId);
@@ -85,7 +87,7 @@ export class FrameWriter {
   /** One DATA frame with one whole message of gRPC, whose prefix is made here. */
   smallMessage(streamId: number, parts: readonly Buffer[], length: number): void {
     const { output } = this;
-    this.#expectUpdates(length);
+    this.#expectAnswers(length);
     output.reserve(FRAME_HEAD_BYTES + PREFIX_BYTES + length);
     const { buffer } = output;
     let at = writeHead(buffer, output.at, PREFIX_BYTES + length, FrameType.DATA, 0, streamId);
@@ -95,9 +97,10 @@ export class FrameWriter {
     output.at = at;
   }
 
-  /** What a client answers content with: its window and the connection's, again as it takes the bytes. */
-  #expectUpdates(bytes: number): void {
+  /** What a client answers content with: its window and the connection's, again as it takes the bytes, and a ping. */
+  #expectAnswers(bytes: number): void {
     this.expectedUpdates += 2 + Math.ceil(bytes / BYTES_PER_UPDATE);
+    this.expectedPings++;
   }
 
   /** An end without content. */

@@ -15,6 +15,9 @@ import { HeaderAssembler } from "./header-assembler.ts";
 import { applySettings } from "./settings.ts";
 import { Stream } from "./stream.ts";
 
+/** A call that its client resets sooner was hardly meant. */
+const PREMATURE_MS = 1000;
+
 /**
  * What comes in on a connection: each frame is held against the rules of RFC 9113 and goes to the stream, or the part
  * of the connection, that it concerns. A broken rule is thrown as a ConnectionError, or resets a stream.
@@ -250,7 +253,9 @@ export class Inbound implements FrameSink {
     verifySize("RST_STREAM", end - start, 4);
     this.#verifyBegun("RST_STREAM", streamId);
     const stream = this.#connection.streams.get(streamId);
-    this.#connection.guard.count(stream === undefined ? "empty" : "reset");
+    if (stream === undefined) this.#connection.guard.count("empty");
+    // Who waited for a while gives up; who did not has another purpose.
+    else if (this.#connection.nowMs - stream.beganMs < PREMATURE_MS) this.#connection.guard.count("reset");
     stream?.close(readUint32(payload, start));
   }
 
@@ -279,10 +284,13 @@ export class Inbound implements FrameSink {
   }
 
   #onPing(flags: number, streamId: number, payload: Buffer, start: number, end: number): void {
-    this.#connection.guard.count("ping");
+    const { writer, guard } = this.#connection;
+    // Some clients measure the line with a ping at every answer.
+    if (writer.expectedPings > 0) writer.expectedPings--;
+    else guard.count("ping");
     if (streamId !== 0) throw protocolError("PING of a stream");
     verifySize("PING", end - start, 8);
-    if ((flags & Flag.ACK) === 0) this.#connection.writer.ping(payload.subarray(start, end), true);
+    if ((flags & Flag.ACK) === 0) writer.ping(payload.subarray(start, end), true);
     else this.#connection.pings.answered(this.#connection.nowMs);
   }
 

@@ -92,7 +92,7 @@ describe("a flood of", () => {
     expect(await client.outcome()).toBe("answered");
   });
 
-  test("as many WINDOW_UPDATE as answers call for is none, however fast a client is", async () => {
+  test("as many WINDOW_UPDATE and PING as answers call for is none, however fast a client is", async () => {
     const { connect } = await useHttp2Server();
     const client = connect().greet();
     for (let round = 0; round < 140; round++) {
@@ -101,7 +101,10 @@ describe("a flood of", () => {
         times(150, (i) => Buffer.concat([headers(first + 2 * i, request, 0), data(first + 2 * i, message(0))])),
       );
       expect(await client.outcome()).toBe("answered");
-      client.send(times(300, () => windowUpdate(0, 1)));
+      client.send(
+        times(300, () => windowUpdate(0, 1)),
+        times(150, () => ping),
+      );
       client.frames.length = 0;
     }
     expect(await client.outcome()).toBe("answered");

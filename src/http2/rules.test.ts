@@ -124,8 +124,8 @@ const streamRules: readonly Case[] = [
 
   ["DATA without a stream", protocolError, data(0, "00")],
   ["DATA of a stream that never began", protocolError, data(1, "00")],
-  ["DATA of a stream that has ended is late", "answered", headers(1), data(1, "00")],
-  ["DATA of a stream that the client reset is late", "nothing", open, reset(1), data(1, "00")],
+  ["DATA of a stream that has ended", streamClosed, headers(1), data(1, "00")],
+  ["DATA of a stream that the client reset", streamClosed, open, reset(1), data(1, "00")],
   ["DATA with more padding than payload", protocolError, open, frame(FrameType.DATA, PADDED, 1, "03aabb")],
   ["DATA with nothing but padding", "answered", open, frame(FrameType.DATA, PADDED | END_STREAM, 1, "020000")],
   ["DATA with a padding flag and no byte", sizeError, open, frame(FrameType.DATA, PADDED, 1)],
@@ -156,6 +156,11 @@ const headerRules: readonly Case[] = [
   ["HEADERS with more padding than payload", protocolError, frame(FrameType.HEADERS, head | PADDED, 1, "05aabb")],
   ["HEADERS with a padding flag and no byte", sizeError, frame(FrameType.HEADERS, head | PADDED, 1)],
   ["HEADERS with a priority cut off", sizeError, frame(FrameType.HEADERS, head | PRIORITY, 1, "00000000")],
+  [
+    "HEADERS that depend on themselves",
+    protocolError,
+    frame(FrameType.HEADERS, head | PRIORITY, 1, Buffer.concat([Buffer.of(0, 0, 0, 1, 16), block(request)])),
+  ],
   [
     "padding and priority are no headers",
     "answered",

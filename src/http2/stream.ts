@@ -47,7 +47,8 @@ export class Stream {
   isHeadSent = false;
   /** Whether we ended it while the client may not know: its frames may still be on their way. */
   isReset = false;
-  /** When something last came or went, by the connection's clock. */
+  /** By the connection's clock, as is `movedMs`: when something last came or went. */
+  readonly beganMs: number;
   movedMs: number;
 
   #receivedBytes = 0;
@@ -64,6 +65,7 @@ export class Stream {
     this.isRemoteEnded = isRemoteEnded;
     this.sendWindow = connection.writer.settings.initialWindowBytes;
     this.receiveWindow = connection.limits.streamWindowBytes;
+    this.beganMs = connection.nowMs;
     this.movedMs = connection.nowMs;
   }
 
