@@ -26,13 +26,19 @@ loopback.addAddress("::1", "ipv6");
 
 /** Where to listen and whether with TLS. @throws INSECURE_LISTEN, CONFIG_INVALID */
 export function resolveListen(config: Pick<ServerConfig, "listen" | "insecure" | "tls">): ResolvedListen {
-  const { host, port } = parseListen(config.listen);
+  return resolve("listen", config.listen, config);
+}
+
+/** The same for REST; null where it is not turned on. @throws INSECURE_LISTEN, CONFIG_INVALID */
+export function resolveHttpListen(config: Pick<ServerConfig, "http" | "insecure" | "tls">): ResolvedListen | null {
+  return config.http === undefined ? null : resolve("http.listen", config.http.listen, config);
+}
+
+function resolve(key: string, text: string, config: Pick<ServerConfig, "insecure" | "tls">): ResolvedListen {
+  const { host, port } = parseListen(text, key);
   const tls = config.tls ?? null;
   if (tls === null && !config.insecure && !isLoopback(host)) {
-    throw new SignetError(
-      "INSECURE_LISTEN",
-      `listen: expected a loopback address or tls, found ${config.listen} in plaintext`,
-    );
+    throw new SignetError("INSECURE_LISTEN", `${key}: expected a loopback address or tls, found ${text} in plaintext`);
   }
   return { host, port, address: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`, tls };
 }
@@ -41,10 +47,10 @@ export function resolveListen(config: Pick<ServerConfig, "listen" | "insecure" |
 export const LISTEN_EXPECTATION = "expected ADDRESS:PORT or [IPv6]:PORT with a port up to 65535";
 
 /** @throws CONFIG_INVALID */
-export function parseListen(text: string): ListenAddress {
+export function parseListen(text: string, key = "listen"): ListenAddress {
   const address = findListen(text);
   if (address !== undefined) return address;
-  throw new SignetError("CONFIG_INVALID", `listen: ${LISTEN_EXPECTATION}, found ${JSON.stringify(text)}`);
+  throw new SignetError("CONFIG_INVALID", `${key}: ${LISTEN_EXPECTATION}, found ${JSON.stringify(text)}`);
 }
 
 /** The address that a text names, if it names one. */
