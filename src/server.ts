@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type DataDirectory,
+  resolveHttpListen,
   resolveListen,
   type ServerConfig,
   serviceSettings,
@@ -10,6 +11,7 @@ import {
 import { type ServiceEvent, ServiceRunner, verifySandbox } from "./engine/index.ts";
 import type { SignetError } from "./errors.ts";
 import { GrpcServer } from "./grpc/index.ts";
+import { HttpServer } from "./http/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
 import { CertificateWatch, openTls, verifyBindable } from "./listener/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
@@ -46,6 +48,8 @@ export interface ServerOptions {
 export interface RunningServer {
   /** `host:port` of the gRPC listener. */
   readonly address: string;
+  /** `host:port` of the REST listener; null where there is none. */
+  readonly httpAddress: string | null;
   /** What is served now; a renewed license may have others. For status and tests. */
   readonly services: readonly Service[];
   /** Not serving, drain, settle the ledger, end the processes. Safe to call twice. */
@@ -72,6 +76,7 @@ const MAX_THREADS = 32;
  */
 export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
+  const httpListen = resolveHttpListen(config);
   prepareSandbox(log, config);
   const access = openAccess({ file: data.accessFile, log });
   const audit = await openHostAudit(data, log);
@@ -90,6 +95,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
+  let http: HttpServer | undefined;
   let certificates: CertificateWatch | undefined;
   let isStopping = false;
   const sharedMemory = new SharedMemory({ isEnabled: config.sharedMemory });
@@ -154,16 +160,15 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await audit.close();
   }
 
-  /** Bottom-up: files, processes, the port, and what looks after the license. */
-  async function start(): Promise<{ address: string; listener: GrpcServer; upkeep: LicenseUpkeep }> {
+  /** Bottom-up: files, processes, the ports, and what looks after the license. */
+  async function start() {
     inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await verifyBindable(listen);
+    if (httpListen !== null) await verifyBindable(httpListen);
     const tls = openTls(listen);
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
-    const listener = new GrpcServer({
-      listen,
+    const edge = {
       tls,
-      transport: config.transport,
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
       repository,
@@ -176,11 +181,15 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       log,
       version: packageVersion(),
       isReady,
-    });
+    };
+    const listener = new GrpcServer({ ...edge, listen, transport: config.transport });
     grpc = listener;
+    if (httpListen !== null) http = new HttpServer({ ...edge, listen: httpListen });
     if (tls !== null) certificates = new CertificateWatch(tls, log, audit);
     const address = await listener.listen();
-    await recordStart(audit, data, { address, tls: listen.tls !== null, version: packageVersion() });
+    const httpAddress = (await http?.listen()) ?? null;
+    const facts = { address, http: httpAddress, tls: listen.tls !== null, version: packageVersion() };
+    await recordStart(audit, data, facts);
     const upkeep = new LicenseUpkeep(installed, {
       ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
       onChange: async (removed) => {
@@ -194,17 +203,19 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       },
     });
     await upkeep.start();
-    return { address, listener, upkeep };
+    return { address, httpAddress, listener, upkeep };
   }
 
-  const { address, listener, upkeep } = await start().catch(async (error) => {
+  const { address, httpAddress, listener, upkeep } = await start().catch(async (error) => {
     grpc?.abort();
+    http?.abort();
     await release();
     throw error;
   });
   // Last: who reads it may stop the server at once, and that must be in order.
   showHealth();
-  log.info({ address, tls: listen.tls !== null, services: inference.services.map(({ conf }) => conf.name) }, "serving");
+  const serving = inference.services.map(({ conf }) => conf.name);
+  log.info({ address, http: httpAddress, tls: listen.tls !== null, services: serving }, "serving");
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
@@ -212,17 +223,19 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     showHealth();
     log.info({ drainMs: config.drainMs }, "stopping: finishing what runs");
     const closing = listener.startClosing();
+    const closingHttp = http?.startClosing();
     await Promise.all([
       upkeep.stop(config.drainMs),
       ...inference.services.map(({ runner }) => runner.stop(config.drainMs)),
     ]);
-    await listener.close(closing);
+    await Promise.all([listener.close(closing), closingHttp && http?.close(closingHttp)]);
     audit.record({ event: "server.stopped" });
     await release();
     log.info("stopped");
   }
   return {
     address,
+    httpAddress,
     get services() {
       return inference.services;
     },
@@ -234,6 +247,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       log.warn("stopping now");
       if (reason !== undefined) audit.record({ event: "server.stopped", code: reason.code });
       listener.abort();
+      http?.abort();
       upkeep.kill();
       for (const { runner } of inference.services) runner.kill();
       await (stopping ?? release());

@@ -1,5 +1,5 @@
 import { SignetError } from "../errors.ts";
-import type { Repository } from "../service/index.ts";
+import { type Repository, refuseContent, verifyUnloadParameters } from "../service/index.ts";
 import { quoteName } from "../tensor/index.ts";
 import type { answering } from "./call.ts";
 import { identityOf } from "./call-gate.ts";
@@ -20,7 +20,7 @@ export function repositoryHandlers(repository: Repository, answer: ReturnType<ty
       const identity = identityOf(call);
       identity.require("operate", call.request.model_name);
       verifyRepositoryName(call.request);
-      refuseContent(call.request);
+      refuseContent(call.request.model_name, call.request.parameters);
       await repository.load(identity, call.request.model_name);
       return {};
     }),
@@ -28,7 +28,7 @@ export function repositoryHandlers(repository: Repository, answer: ReturnType<ty
       const identity = identityOf(call);
       identity.require("operate", call.request.model_name);
       verifyRepositoryName(call.request);
-      verifyUnloadParameters(call.request);
+      verifyUnloadParameters(valuesOf(call.request));
       await repository.unload(identity, call.request.model_name);
       return {};
     }),
@@ -41,21 +41,6 @@ function verifyRepositoryName({ repository_name: name }: RepositoryRequestMessag
   throw new SignetError("NOT_IMPLEMENTED", words);
 }
 
-/** In Triton these are a configuration and files that the caller makes up: another way to run any code. */
-function refuseContent({ model_name: name, parameters }: RepositoryModelMessage): void {
-  const [first] = Object.keys(parameters);
-  if (first === undefined) return;
-  throw new SignetError(
-    "NOT_IN_LICENSE",
-    `${quoteName(name)}: expected to be loaded as the license has it, found the parameter ${quoteName(first)}`,
-  );
-}
-
-function verifyUnloadParameters({ parameters }: RepositoryModelMessage): void {
-  for (const [name, { bool_param: value }] of Object.entries(parameters)) {
-    if (name !== "unload_dependents" || value === undefined) {
-      const words = `expected no parameter but unload_dependents, a bool, found ${quoteName(name)}`;
-      throw new SignetError("REQUEST_MALFORMED", words);
-    }
-  }
+function valuesOf({ parameters }: RepositoryModelMessage): Record<string, boolean | undefined> {
+  return Object.fromEntries(Object.entries(parameters).map(([name, { bool_param }]) => [name, bool_param]));
 }

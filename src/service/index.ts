@@ -29,7 +29,12 @@ export { modelConfig, modelMetadata } from "./model-config.ts";
 export { modelStatistics } from "./model-statistics.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
 export { readHostMachine } from "./read-host-machine.ts";
-export { type ModelState, Repository, type RepositoryEntry } from "./repository.ts";
+export {
+  Repository,
+  type RepositoryEntry,
+  refuseContent,
+  verifyUnloadParameters,
+} from "./repository.ts";
 export { installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
@@ -37,5 +42,5 @@ export { serverMetadata } from "./server-metadata.ts";
 export type { Duration, ServiceStatistics } from "./service-statistics.ts";
 export { remainingOf, serviceRefusal } from "./service-terms.ts";
 export { readServingState } from "./serving-state.ts";
-export { type RegionDescription, SharedMemory } from "./shared-memory.ts";
+export { SharedMemory } from "./shared-memory.ts";
 export { Tracing } from "./tracing.ts";

@@ -1,5 +1,6 @@
 import type { AuditLog } from "../audit/index.ts";
 import { SignetError } from "../errors.ts";
+import { quoteName } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
 import type { Inference, Service } from "./inference.ts";
 
@@ -92,5 +93,25 @@ function entryOf({ conf: { name, version }, runner }: Service): RepositoryEntry 
       return at("UNAVAILABLE", "refused: a licensed file changed, or the license was withdrawn");
     case "stopped":
       return at("UNAVAILABLE", "the server is stopping");
+  }
+}
+
+/** In Triton these are a configuration and files that the caller makes up: another way to run any code. @throws NOT_IN_LICENSE */
+export function refuseContent(service: string, parameters: Readonly<Record<string, unknown>>): void {
+  const [first] = Object.keys(parameters);
+  if (first === undefined) return;
+  throw new SignetError(
+    "NOT_IN_LICENSE",
+    `${quoteName(service)}: expected to be loaded as the license has it, found the parameter ${quoteName(first)}`,
+  );
+}
+
+/** @throws REQUEST_MALFORMED */
+export function verifyUnloadParameters(parameters: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(parameters)) {
+    if (name !== "unload_dependents" || typeof value !== "boolean") {
+      const words = `expected no parameter but unload_dependents, a bool, found ${quoteName(name)}`;
+      throw new SignetError("REQUEST_MALFORMED", words);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { z } from "zod";
 import { SignetError } from "../errors.ts";
 import { decodeBytesElements, encodeBytesElements } from "./bytes-elements.ts";
@@ -15,8 +16,9 @@ export const jsonTensorSchema = z.object({
 
 /**
  * A tensor as JSON, as the v2 protocol's REST form writes it: elements in row-major order, BOOL as true and
- * false, 64-bit integers as numbers or decimal strings, BYTES as text. FP16 and BF16 have no JSON form and
- * travel as `base64` of their raw bytes, as any datatype may.
+ * false, 64-bit integers as numbers, bigints or decimal strings, BYTES as text. What JSON has no number for is a string:
+ * NaN, Infinity and -Infinity. FP16, BF16 and BYTES that are no text have no JSON form and travel as `base64` of their
+ * raw bytes, as any datatype may.
  */
 export interface JsonTensor extends Readonly<Omit<z.infer<typeof jsonTensorSchema>, "shape">> {
   readonly shape: readonly number[];
@@ -26,7 +28,7 @@ type Writer = (view: DataView, offset: number, value: unknown) => void;
 type Reader = (view: DataView, offset: number) => unknown;
 
 const writers: Partial<Record<Datatype, Writer>> = {
-  BOOL: (view, at, value) => view.setUint8(at, value === true || value === 1 ? 1 : 0),
+  BOOL: (view, at, value) => view.setUint8(at, truth(value)),
   UINT8: (view, at, value) => view.setUint8(at, integer(value, 0, 0xff)),
   UINT16: (view, at, value) => view.setUint16(at, integer(value, 0, 0xffff), true),
   UINT32: (view, at, value) => view.setUint32(at, integer(value, 0, 0xffffffff), true),
@@ -44,13 +46,13 @@ const readers: Partial<Record<Datatype, Reader>> = {
   UINT8: (view, at) => view.getUint8(at),
   UINT16: (view, at) => view.getUint16(at, true),
   UINT32: (view, at) => view.getUint32(at, true),
-  UINT64: (view, at) => safe(view.getBigUint64(at, true)),
+  UINT64: (view, at) => exact(view.getBigUint64(at, true)),
   INT8: (view, at) => view.getInt8(at),
   INT16: (view, at) => view.getInt16(at, true),
   INT32: (view, at) => view.getInt32(at, true),
-  INT64: (view, at) => safe(view.getBigInt64(at, true)),
-  FP32: (view, at) => view.getFloat32(at, true),
-  FP64: (view, at) => view.getFloat64(at, true),
+  INT64: (view, at) => exact(view.getBigInt64(at, true)),
+  FP32: (view, at) => numberOrName(view.getFloat32(at, true)),
+  FP64: (view, at) => numberOrName(view.getFloat64(at, true)),
 };
 
 /** @throws REQUEST_MALFORMED */
@@ -62,13 +64,11 @@ export function tensorFromJson({ name, datatype, shape, data, base64 }: JsonTens
   if (elements.length !== elementCount(shape)) {
     throw malformed(`shape [${shape}] takes ${elementCount(shape)} elements, found ${elements.length}`);
   }
-  if (datatype === "BYTES")
-    return {
-      name,
-      datatype,
-      shape,
-      data: encodeBytesElements(elements.map((element) => Buffer.from(String(element)))),
-    };
+  if (datatype === "BYTES") {
+    const wrong = elements.findIndex((element) => typeof element !== "string" && typeof element !== "number");
+    if (wrong !== -1) throw malformed(`element ${wrong}: expected text`);
+    return { name, datatype, shape, data: encodeBytesElements(elements.map((text) => Buffer.from(String(text)))) };
+  }
   const write = writers[datatype];
   const size = datatypes[datatype].bytes;
   if (!write || size === null) throw malformed(`${datatype} has no JSON form; give its raw bytes as base64`);
@@ -78,7 +78,7 @@ export function tensorFromJson({ name, datatype, shape, data, base64 }: JsonTens
     try {
       write(view, index * size, element);
     } catch {
-      throw malformed(`element ${index}: expected ${datatype}, found ${JSON.stringify(element)}`);
+      throw malformed(`element ${index}: expected ${datatype}, found ${describe(element)}`);
     }
   }
   return { name, datatype, shape, data: bytes };
@@ -89,7 +89,8 @@ export function tensorToJson({ name, datatype, shape, data }: Tensor): JsonTenso
   const read = readers[datatype];
   const size = datatypes[datatype].bytes;
   if (datatype === "BYTES") {
-    return { name, datatype, shape, data: decodeBytesElements(data).map((bytes) => Buffer.from(bytes).toString()) };
+    const texts = decodeBytesElements(data);
+    if (texts.every(isUtf8)) return { name, datatype, shape, data: texts.map((text) => Buffer.from(text).toString()) };
   }
   if (!read || size === null) return { name, datatype, shape, base64: Buffer.from(data).toString("base64") };
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -98,8 +99,16 @@ export function tensorToJson({ name, datatype, shape, data }: Tensor): JsonTenso
 }
 
 function number(value: unknown): number {
-  if (typeof value !== "number") throw new TypeError();
-  return value;
+  if (typeof value === "number" || typeof value === "bigint") return Number(value);
+  const named = ["NaN", "Infinity", "-Infinity"].find((name) => name === value);
+  if (named === undefined) throw new TypeError();
+  return Number(named);
+}
+
+function truth(value: unknown): number {
+  if (value === true || value === 1) return 1;
+  if (value === false || value === 0) return 0;
+  throw new TypeError();
 }
 
 function integer(value: unknown, min: number, max: number): number {
@@ -108,12 +117,24 @@ function integer(value: unknown, min: number, max: number): number {
 }
 
 function big(value: unknown, min: bigint, max: bigint): bigint {
-  const parsed = BigInt(value as string | number);
+  // A larger number was rounded before it came here; text and bigint have all their digits.
+  if (typeof value === "number" && !Number.isSafeInteger(value)) throw new RangeError();
+  if (typeof value === "string" && !/^-?\d{1,20}$/.test(value)) throw new TypeError();
+  const parsed = BigInt(value as string | number | bigint);
   if (parsed < min || parsed > max) throw new TypeError();
   return parsed;
 }
 
 /** A number where that is exact, else a decimal string. */
-function safe(value: bigint): number | string {
+function exact(value: bigint): number | string {
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value.toString();
+}
+
+/** As JSON can have it: its numbers are finite. */
+function numberOrName(value: number): number | string {
+  return Number.isFinite(value) ? value : String(value);
+}
+
+function describe(element: unknown): string {
+  return (typeof element === "bigint" ? element.toString() : JSON.stringify(element)).slice(0, 100);
 }

@@ -1,0 +1,226 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { ResolvedListen } from "../config/index.ts";
+import { SignetError } from "../errors.ts";
+import { errorFromBind, type ListenerTls } from "../listener/index.ts";
+import type { GateParts, Identity } from "../service/index.ts";
+import type { Log } from "../telemetry/index.ts";
+import { expectsContinue } from "./body.ts";
+import { Answer, Call, peerOf, type Route } from "./call.ts";
+import { passGate } from "./call-gate.ts";
+import { failureFromError, type HttpFailure } from "./errors.ts";
+import { type InferenceEdge, inferenceRoutes } from "./inference.ts";
+import { openApiDocument } from "./openapi.ts";
+
+export interface HttpServerOptions extends InferenceEdge, GateParts {
+  readonly listen: ResolvedListen;
+  readonly tls: ListenerTls | null;
+  readonly log: Log;
+}
+
+/** How long clients get to take their last answers when the server stops, ms. */
+const GOODBYE_MS = 500;
+/** A call needs a connection of its own here, and each costs the gateway a descriptor. */
+const MAX_CONNECTIONS = 1024;
+/** How long a client may take over its headers, over a whole request, and over taking an answer without a byte moving. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+const ANSWER_TIMEOUT_MS = 60_000;
+const TIMEOUT_LOOK_MS = 2000;
+/** Longer than load balancers keep theirs, so that they and not the server end an idle connection. */
+const KEEP_ALIVE_MS = 75_000;
+/** Of one part of a path, as names are written there; a name may have 128 characters of up to 4 bytes. */
+const MAX_PART_LENGTH = 3 * 4 * 128;
+
+/** The REST listener: the v2 inference protocol in JSON and binary data. */
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  readonly #server: Server;
+  readonly #app: FastifyInstance;
+  #isClosing = false;
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options;
+    this.#server = createListener(options.tls);
+    this.#app = Fastify({
+      serverFactory: (handler) => {
+        // A client that asks before it sends its body is refused before it does.
+        for (const event of ["request", "checkContinue"]) this.#server.on(event, handler);
+        return this.#server;
+      },
+      exposeHeadRoutes: false,
+      routerOptions: { maxParamLength: MAX_PART_LENGTH },
+      clientErrorHandler: (error, socket) => refuseNonsense(error, socket),
+      frameworkErrors: (error, request, reply) => this.#fail(request.raw, reply, malformed(error)),
+    });
+    this.#app.removeAllContentTypeParsers();
+    // Bodies are read by their calls, within the bounds of each.
+    this.#app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+    this.#app.setErrorHandler((error, request, reply) => this.#fail(request.raw, reply, error));
+    this.#app.setNotFoundHandler((request, reply) => this.#answer(unknownRoute, request, reply));
+    for (const route of routesOf(options)) {
+      const url = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
+      this.#app.route({
+        method: route.method,
+        url,
+        handler: (request, reply) => this.#answer(route, request, reply),
+      });
+    }
+  }
+
+  /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE */
+  async listen(): Promise<string> {
+    const { address, host, port } = this.#options.listen;
+    await this.#app.ready();
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", (error) => reject(errorFromBind(address, error)));
+      this.#server.listen({ host, port }, resolve);
+    });
+    return `${host.includes(":") ? `[${host}]` : host}:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Takes no new connections and ends idle ones; calls that run go on. */
+  startClosing(): Promise<void> {
+    this.#isClosing = true;
+    return new Promise((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /** Ends what is left after a moment for the last answers to get out. */
+  async close(closing: Promise<void>): Promise<void> {
+    const timer = setTimeout(() => this.#server.closeAllConnections(), GOODBYE_MS);
+    await closing;
+    clearTimeout(timer);
+  }
+
+  /** Ends everything now. */
+  abort(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  /** Never rejects: whatever goes wrong is answered. */
+  async #answer(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { raw } = request;
+    let identity: Identity | null = null;
+    if (!route.isOpen) {
+      const admission = passGate(this.#options, raw);
+      if (!admission.isAdmitted) return this.#fail(raw, reply, admission.error, admission.retryAfterMs);
+      ({ identity } = admission);
+      reply.raw.once("close", admission.release);
+    }
+    this.#logEnd(route, identity, raw, reply);
+    try {
+      const parameters = request.params as Record<string, string>;
+      const call = new Call(raw, reply.raw, { identity, maxBodyBytes: route.maxBodyBytes ?? 0, parameters });
+      const answered = await route.answer(call);
+      const answer = answered instanceof Answer ? answered : new Answer(200, answered);
+      return this.#send(raw, reply, answer);
+    } catch (thrown) {
+      const { code } = SignetError.from(thrown);
+      if (code === "INTERNAL") this.#options.log.error({ err: thrown }, "a call failed unexpectedly");
+      if (code === "PERMISSION_DENIED") {
+        this.#options.audit.refused({ code, identity: identity?.name ?? null, peer: peerOf(raw) });
+      }
+      return this.#fail(raw, reply, thrown);
+    }
+  }
+
+  #fail(request: IncomingMessage, reply: FastifyReply, thrown: unknown, retryAfterMs: number | null = null) {
+    const { status, headers, body }: HttpFailure = failureFromError(thrown, retryAfterMs);
+    return this.#send(request, reply, new Answer(status, body, headers));
+  }
+
+  #send(request: IncomingMessage, reply: FastifyReply, { status, headers, body }: Answer): FastifyReply {
+    // Who asked to send a body and was not told to may or may not send it: what follows could not be told apart.
+    const isUndecided = expectsContinue(request) && !request.complete;
+    if (this.#isClosing || isUndecided) reply.header("connection", "close");
+    reply.raw.setTimeout(ANSWER_TIMEOUT_MS, () => reply.raw.destroy());
+    return reply
+      .code(status)
+      .headers({ "cache-control": "no-store", "x-content-type-options": "nosniff", ...headers })
+      .send(body);
+  }
+
+  #logEnd({ method, path }: Route, identity: Identity | null, request: IncomingMessage, reply: FastifyReply): void {
+    const { log } = this.#options;
+    if (!log.isLevelEnabled("debug")) return;
+    const arrivedMs = performance.now();
+    const facts = { method, path, identity: identity?.name ?? null, peer: peerOf(request) };
+    reply.raw.once("close", () => {
+      const { statusCode: status, writableFinished } = reply.raw;
+      log.debug({ ...facts, status: writableFinished ? status : null, ms: performance.now() - arrivedMs }, "REST call");
+    });
+  }
+}
+
+/** Every call, and the document about them. */
+export function routesOf(edge: InferenceEdge): Route[] {
+  const calls = inferenceRoutes(edge);
+  const about: Route = {
+    method: "GET",
+    path: "/openapi.json",
+    summary: "This interface as an OpenAPI document.",
+    answer: async ({ identity }) => {
+      identity.require("metadata");
+      return document;
+    },
+  };
+  const document = openApiDocument([...calls, about], edge.version);
+  return [...calls, about];
+}
+
+const unknownRoute: Route = {
+  method: "GET",
+  path: "none",
+  summary: "What is no call.",
+  answer: async () => {
+    throw new SignetError("ROUTE_NOT_FOUND", "expected a method and path of the REST interface, found others");
+  },
+};
+
+function createListener(tls: ListenerTls | null): Server {
+  const settings = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_LOOK_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  };
+  const server =
+    tls === null
+      ? createServer(settings)
+      : createTlsServer({
+          ...settings,
+          ...tls.demands,
+          ...tls.context,
+          ALPNProtocols: ["http/1.1"],
+          handshakeTimeout: HEADERS_TIMEOUT_MS,
+        });
+  server.maxConnections = MAX_CONNECTIONS;
+  if ("setSecureContext" in server) {
+    tls?.onReload((context) => server.setSecureContext(context));
+    // What a connection's certificate is must not change while it is open.
+    server.on("secureConnection", (socket: TLSSocket) => socket.disableRenegotiation());
+  }
+  return server;
+}
+
+/** Answers what is no HTTP, or comes too slowly, where nothing else was answered on that connection. */
+function refuseNonsense({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  const status =
+    code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "408 Request Timeout"
+        : "400 Bad Request";
+  if (socket.writable && socket.bytesWritten === 0) {
+    socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  }
+  socket.destroy();
+}
+
+function malformed(cause: Error): SignetError {
+  return new SignetError("REQUEST_MALFORMED", "expected a path and headers of HTTP, found something else", { cause });
+}
