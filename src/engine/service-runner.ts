@@ -70,6 +70,11 @@ export class ServiceRunner {
     return this.#running.size;
   }
 
+  /** Room for the tensors of one job, bytes. */
+  get roomBytes(): number {
+    return this.#slots.layout.bytes;
+  }
+
   /** Private memory of the service's process, bytes; 0 where there is none. */
   get memoryBytes(): number {
     return this.#supervisor.memoryBytes;

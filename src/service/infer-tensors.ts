@@ -28,6 +28,12 @@ export interface RequestedOutput {
 /** An output as it is answered, in the same way. */
 export type AnsweredOutput = Tensor & { readonly place: RegionPlace | null };
 
+/** What is asked of a service here. */
+interface InferService {
+  readonly conf: ServiceConf;
+  readonly runner: { readonly roomBytes: number };
+}
+
 /**
  * The tensors of one call: inputs fetched and validated, outputs delivered as they were asked for. Holds on to the
  * shared memory of the call until it is released.
@@ -39,13 +45,14 @@ export class InferTensors {
   readonly #outputs: readonly RequestedOutput[];
   readonly #windows = new Map<RequestedOutput, RegionWindow>();
 
-  /** @throws REQUEST_MALFORMED, and what `open` throws */
+  /** @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE, and what `open` throws */
   constructor(
-    conf: ServiceConf,
+    { conf, runner }: InferService,
     { inputs, outputs }: { readonly inputs: readonly InferInput[]; readonly outputs: readonly RequestedOutput[] },
     open: (place: RegionPlace) => RegionWindow,
   ) {
     this.#conf = conf;
+    verifyPlaces(inputs, runner.roomBytes);
     this.inputs = validateInputs(
       inputs.map((input) => fetchInput(input, open)),
       conf.inputs,
@@ -94,6 +101,16 @@ export class InferTensors {
 }
 
 const nothing = new Uint8Array(0);
+
+/**
+ * A place takes a few bytes of a message whatever its size, also in an object that is larger than all memory, because
+ * nothing is in most of it. So that is no more than a job has room for, before any of it is read.
+ */
+function verifyPlaces(inputs: readonly InferInput[], roomBytes: number): void {
+  const bytes = inputs.reduce((sum, { place }) => sum + (place?.byteSize ?? 0), 0);
+  if (bytes <= roomBytes) return;
+  throw new SignetError("REQUEST_TOO_LARGE", `inputs of ${bytes} bytes in shared memory, room for ${roomBytes}`);
+}
 
 function fetchInput(input: InferInput, open: (place: RegionPlace) => RegionWindow): Tensor {
   const { name, datatype, shape, place } = input;

@@ -134,7 +134,7 @@ export class Inference {
       // Refused early, before the request is looked at, is what would be refused anyway.
       const hashing = service.authorization.verify();
       if (hashing) await hashing;
-      tensors = new InferTensors(service.conf, call, (place) => this.#sharedMemory.open(identity, place));
+      tensors = new InferTensors(service, call, (place) => this.#sharedMemory.open(identity, place));
       const { inputs } = tensors;
       trace?.queue();
       const result = await this.#submit(service, {

@@ -1,10 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { addToken, type Role } from "../../src/service/index.ts";
+import { attacksOn } from "../helpers/attack.ts";
 import { BareClient, type BareInferRequest, failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { BareStream } from "../helpers/bare-stream.ts";
 import { identityService, startLicensedServer, useServer } from "../helpers/licensed-host.ts";
+
+const attack = attacksOn("calls");
 
 const services = [
   { ...identityService, config: { datatype: "FP32", shape: [-1] }, limits: { runs: 1000, concurrency: 2 } },
@@ -37,7 +40,7 @@ function useObject(bytes: Uint8Array) {
   const path = `/dev/shm/${name}`;
   writeFileSync(path, bytes, { mode: 0o600 });
   onTestFinished(() => rmSync(path, { force: true }));
-  return { key: `/${name}`, read: () => readFileSync(path) };
+  return { key: `/${name}`, read: () => readFileSync(path), grow: (bytes: number) => truncateSync(path, bytes) };
 }
 
 async function useRegion(bytes: Uint8Array, more: object = {}) {
@@ -137,6 +140,22 @@ describe("tensors in shared memory", () => {
     const call = client.infer({ model_name: "labeled", inputs, outputs: fixed, raw_input_contents: [floats(1, 2, 3)] });
     expect(await failureOf(call)).toMatchObject({ code: "REQUEST_MALFORMED" });
   });
+
+  test(
+    "larger than a job may be are refused before a byte of them is read",
+    attack("names more shared memory than there is memory", "4 inputs of a sparse object of 8 GiB, one call"),
+    async () => {
+      const { name, grow } = await useRegion(floats(1));
+      grow(2 ** 33);
+      await client.call("SystemSharedMemoryRegister", { name: "sparse", key: name, byte_size: 2 ** 33 });
+      const before = process.memoryUsage.rss();
+      const input = { name: "input", datatype: "FP32", shape: [2 ** 31], parameters: inRegion("sparse", 2 ** 33) };
+      const call = client.infer({ model_name: "identity", inputs: [input, input, input, input] });
+      expect(await failureOf(call)).toEqual({ status: "RESOURCE_EXHAUSTED", code: "REQUEST_TOO_LARGE" });
+      expect(process.memoryUsage.rss() - before).toBeLessThan(2 ** 30);
+      await client.call("SystemSharedMemoryUnregister", { name: "sparse" });
+    },
+  );
 
   test("that come out larger than their place fail the call and are not written", async () => {
     const { name, read } = await useRegion(floats(1, 2, 3));
