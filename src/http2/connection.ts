@@ -221,13 +221,23 @@ export class Connection extends EventEmitter {
     this.socket.resume();
   }
 
-  /** Ends everything now. */
-  destroy(): void {
+  /** Ends everything now. @param code what the client is told of its calls; without it there is nobody to tell */
+  destroy(code?: number): void {
     if (this.destroyed) return;
     this.destroyed = true;
+    const isTold = code !== undefined && this.#ending !== "over";
     this.#ending = "over";
-    for (const stream of [...this.streams.values()]) stream.close(ErrorCode.CANCEL);
-    this.socket.destroy();
+    for (const stream of [...this.streams.values()]) {
+      if (isTold) stream.reset(code);
+      else stream.close(ErrorCode.CANCEL);
+    }
+    if (isTold) {
+      this.writer.output.flush();
+      this.socket.destroySoon();
+      setTimeout(() => this.socket.destroy(), LINGER_MS).unref(); // it may not read
+    } else {
+      this.socket.destroy();
+    }
     this.pings.abandon();
     for (const done of this.#closeListeners.splice(0)) done();
     this.emit("close");
@@ -247,7 +257,7 @@ export class Connection extends EventEmitter {
       this.destroy();
     } else {
       for (const stream of this.streams.values()) {
-        if (stream.isAwaited && nowMs - stream.movedMs > limits.stallMs) stream.reset(ErrorCode.CANCEL);
+        if (stream.isStalled(nowMs)) stream.reset(ErrorCode.CANCEL);
       }
       const isIdle = this.streams.size === 0 && isOver(limits.maxIdleMs, nowMs - this.#callEndedMs);
       if (isIdle || isOver(limits.maxAgeMs, nowMs - this.#beganMs)) this.close();

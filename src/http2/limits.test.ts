@@ -239,6 +239,15 @@ describe("a client that", () => {
     expect(client.fields.get(3)).toEqual([":status", "200"]);
   });
 
+  test("sends a message a byte at a time, for ever, loses the call", async () => {
+    const { connect } = await useHttp2Server({ ...soon, stallMs: 100 });
+    const client = connect().greet(headers(1, request, 0), data(1, message(10, 1000), false));
+    const drip = setInterval(() => client.send(data(1, "00", false)), 10);
+    const { payload } = await client.frame(FrameType.RST_STREAM);
+    clearInterval(drip);
+    expect(readUint32(payload, 0)).toBe(8);
+  });
+
   test("gives no window for an answer loses the call", async () => {
     const { connect } = await useHttp2Server({ ...soon, stallMs: 50 });
     const client = connect().greet(

@@ -31,7 +31,10 @@ export interface ConnectionLimits {
   readonly socketBacklogBytes: number;
   /** From accepting a connection to the client's SETTINGS, TLS included, and from a header block's begin to its end. */
   readonly handshakeMs: number;
-  /** How long a message that has begun may not move, in or out, before its call is ended. */
+  /**
+   * How long a message that has begun may not move, in or out, before its call is ended; and after that time it must
+   * have come at a thousand bytes a second.
+   */
   readonly stallMs: number;
   /** Silence after which a ping asks whether the client is still there; 0 never asks. */
   readonly keepAliveMs: number;

@@ -7,7 +7,8 @@ const REMEMBERED_ENDS = 64;
 /** The streams of one connection, and what must be remembered of those that were. */
 export class StreamTable {
   readonly #open = new Map<number, Stream>();
-  readonly #reset = new Int32Array(REMEMBERED_RESETS);
+  /** Made when it is first needed: most connections live without. */
+  #reset: Int32Array | null = null;
   readonly #ended = new Int32Array(REMEMBERED_ENDS);
   #resets = 0;
   #ends = 0;
@@ -33,13 +34,15 @@ export class StreamTable {
   /** @param isReset whether we ended it while the client may not know */
   remove(id: number, isReset: boolean): void {
     this.#open.delete(id);
-    if (isReset) this.#reset[this.#resets++ % REMEMBERED_RESETS] = id;
-    else this.#ended[this.#ends++ % REMEMBERED_ENDS] = id;
+    if (isReset) {
+      this.#reset ??= new Int32Array(REMEMBERED_RESETS);
+      this.#reset[this.#resets++ % REMEMBERED_RESETS] = id;
+    } else this.#ended[this.#ends++ % REMEMBERED_ENDS] = id;
   }
 
   /** Whether the client could have sent a frame of this stream before it learned that we had reset it. */
   wasReset(id: number): boolean {
-    return this.#reset.includes(id);
+    return this.#reset?.includes(id) ?? false;
   }
 
   /** Whether it ended lately. Those before cannot be told from such as were never begun. */

@@ -15,6 +15,8 @@ export interface StreamOwner extends MessageSink {
   onClose(code: number): void;
 }
 
+/** On average, of a message that has taken longer than a stall may: 8 kbit/s. */
+const MIN_BYTES_PER_MS = 1;
 /** A message that goes out in one frame, copied. */
 const MAX_SMALL_BYTES = 16 * 1024;
 
@@ -52,6 +54,9 @@ export class Stream {
   movedMs: number;
 
   #receivedBytes = 0;
+  /** Where the message that is coming began: the time, and what had been received then. */
+  #messageMs = 0;
+  #messageBytes = 0;
   /** Received, and not yet given back to the client's window. */
   #owedBytes = 0;
   #parts: Part[] = [];
@@ -79,17 +84,26 @@ export class Stream {
     return this.#waitingBytes;
   }
 
-  /** Whether it is the client's turn to go on: a message is on its way, and it is not we who hold it up. */
-  get isAwaited(): boolean {
-    return (this.reader.isInside && !this.owner.isPaused) || this.#parts.length > 0;
+  /**
+   * Whether the client leaves us waiting, with memory that is held for it: nothing moves of an answer, or of a message
+   * that has begun, or the message comes so slowly that it might as well not.
+   */
+  isStalled(nowMs: number): boolean {
+    const { stallMs } = this.connection.limits;
+    if (this.#parts.length > 0 && nowMs - this.movedMs > stallMs) return true;
+    if (!this.reader.isInside || this.owner.isPaused) return false;
+    const tookMs = nowMs - this.#messageMs;
+    const isSlow = tookMs > stallMs && this.#receivedBytes - this.#messageBytes < tookMs * MIN_BYTES_PER_MS;
+    return isSlow || nowMs - this.movedMs > stallMs;
   }
 
   // ---- what the connection tells ----
 
   /** Some content of a DATA frame. */
   receive(bytes: Buffer, start: number, end: number): void {
-    this.#receivedBytes += end - start;
     this.movedMs = this.connection.nowMs;
+    if (!this.reader.isInside) this.#expectMessage();
+    this.#receivedBytes += end - start;
     const { contentLength } = this.head;
     if (contentLength >= 0 && this.#receivedBytes > contentLength) {
       this.connection.failStream(this, ErrorCode.PROTOCOL_ERROR);
@@ -209,6 +223,7 @@ export class Stream {
   /** The owner reads again after a pause. */
   resume(): void {
     this.movedMs = performance.now();
+    this.#expectMessage();
     this.giveBack(0);
   }
 
@@ -248,6 +263,11 @@ export class Stream {
     this.#waitingBytes = 0;
     this.connection.forget(this);
     this.owner.onClose(code);
+  }
+
+  #expectMessage(): void {
+    this.#messageMs = this.movedMs;
+    this.#messageBytes = this.#receivedBytes;
   }
 
   #finish(): void {
