@@ -44,7 +44,12 @@ export async function createTlsDirectory(
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const authorityFile = join(directory, "ca.crt");
   // The key first: where it exists nothing else is written.
-  await createPrivateFile(join(directory, "ca.key"), pemOf(authority.keys.privateKey), 0o600);
+  await createPrivateFile(join(directory, "ca.key"), pemOf(authority.keys.privateKey), 0o600).catch((error) => {
+    if (error.code !== "FILE_EXISTS") throw error;
+    // Whoever moves the authority away makes every client's certificate worthless.
+    const hint = "for another certificate of this server run `signet certs server`";
+    throw new SignetError("FILE_EXISTS", `${error.message}; ${hint}`, { cause: error });
+  });
   await createPrivateFile(authorityFile, authority.certificate.toString(), 0o644);
   const pair = serverPair(directory, certificate);
   await createPrivateFile(pair.keyFile, pemOf(keys.privateKey), 0o600);
@@ -97,7 +102,11 @@ export async function createClientPair(
 async function openAuthority(directory: string): Promise<LocalAuthority> {
   const certificateFile = join(directory, "ca.crt");
   const keyFile = join(directory, "ca.key");
-  const certificate = parseCertificate(await read(certificateFile), certificateFile);
+  const pem = await read(certificateFile).catch((error) => {
+    if (error.cause?.code !== "ENOENT") throw error;
+    throw new SignetError("FILE_UNREADABLE", `${error.message}; \`signet certs init\` makes it`, { cause: error });
+  });
+  const certificate = parseCertificate(pem, certificateFile);
   const privateKey = parseKey(await read(keyFile), keyFile);
   if (((await stat(keyFile)).mode & 0o077) !== 0) {
     throw new SignetError("USAGE", `${keyFile}: expected mode 0600; who could read it could make certificates`);

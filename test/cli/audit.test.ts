@@ -36,6 +36,8 @@ describe("signet audit", () => {
       expect.objectContaining({ event: "access.removed", by: expect.stringMatching(/./) }),
     ]);
     expect(eventsOf(host, "--since", "2999-01-01")).toEqual([]);
+    const none = host.signet("audit", "show", "--event", "token.added");
+    expect(none).toMatchObject({ exit: 0, out: "", err: expect.stringMatching(/^No record/) });
     expect(host.signet("audit", "verify")).toMatchObject({ exit: 0 });
   });
 
@@ -119,7 +121,10 @@ describe("signet certs", () => {
     expect(JSON.parse(made.out).names).toBe("DNS:inference.example.com, IP Address:192.0.2.7");
     expect(statSync(join(host.data.tlsDir, "ca.key")).mode & 0o777).toBe(0o600);
     expect(statSync(join(host.data.tlsDir, "server.key")).mode & 0o777).toBe(0o600);
-    expect(host.signet("certs", "init")).toMatchObject({ exit: 2, err: expect.stringContaining("FILE_EXISTS") });
+    expect(host.signet("certs", "init")).toMatchObject({
+      exit: 2,
+      err: expect.stringMatching(/FILE_EXISTS.*certs server/),
+    });
 
     const client = JSON.parse(
       host.signet("certs", "client", "--name", "web-shop", "--out", host.directory, "--json").out,
@@ -134,13 +139,24 @@ describe("signet certs", () => {
         expires: client.expires,
       }),
     );
-    expect(host.signet("access", "add", "--name", "again", ...flags)).toMatchObject({ exit: 2 });
+    const again = host.signet("access", "add", "--name", "again", ...flags);
+    expect(again).toMatchObject({ exit: 2, err: expect.stringContaining(`${client.certificate}: the certificate`) });
 
     expect(eventsOf(host, "--event", "tls.issued")).toHaveLength(2);
     const before = readFileSync(join(host.data.tlsDir, "server.crt"), "utf8");
     const renewed = JSON.parse(host.signet("certs", "server", "--json").out);
     expect(renewed.names).toBe("DNS:inference.example.com, IP Address:192.0.2.7");
     expect(readFileSync(join(host.data.tlsDir, "server.crt"), "utf8")).not.toBe(before);
+  });
+
+  test("that need an authority say how it is made", () => {
+    const host = useBareHost();
+    for (const words of [["server"], ["client", "--name", "web-shop"]]) {
+      expect(host.signet("certs", ...words)).toMatchObject({
+        exit: 2,
+        err: expect.stringMatching(/ca\.crt: no such file.*`signet certs init` makes it/),
+      });
+    }
   });
 
   test.each([

@@ -1,8 +1,7 @@
-import type { X509Certificate } from "node:crypto";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { AuditDetail } from "../../audit/index.ts";
 import { type DataDirectory, dataDirectory } from "../../config/index.ts";
-import { inFile, SignetError } from "../../errors.ts";
+import { SignetError } from "../../errors.ts";
 import type { Role, TokenRecord } from "../../service/index.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 import { recordCommand } from "../record-command.ts";
@@ -81,7 +80,11 @@ async function add(options: AddOptions): Promise<void> {
   const data = dataDirectory(options.data);
   const namesakes = readTokens(data.accessFile).filter(({ name }) => name === options.name);
   if (options.certificate !== undefined) {
-    const record = await addCertificate(data.accessFile, grant, await readCertificate(options.certificate));
+    const pem = await readCertificate(options.certificate);
+    const record = await addCertificate(data.accessFile, grant, pem).catch((error) => {
+      if (error.code !== "USAGE") throw error;
+      throw new SignetError("USAGE", `${options.certificate}: ${error.message}`, { cause: error });
+    });
     await recordCommand(data, { event: "access.added", detail: detailOf(record) });
     printData(shown(record), options, ({ id }) => id);
     say(`Its certificate is let in; take it away with \`signet access remove ${record.id}\`.`);
@@ -140,12 +143,10 @@ async function remove(id: string, options: GlobalOptions): Promise<void> {
   say(`Token ${record.id} (${record.name}) is removed.`);
 }
 
-async function readCertificate(file: string): Promise<X509Certificate> {
+async function readCertificate(file: string): Promise<Buffer> {
   const { readSmallFile } = await import("../../license/index.ts");
-  const { parseClientCertificate } = await import("../../service/index.ts");
   const limits = { maxBytes: 64 * 1024, missing: "FILE_UNREADABLE", tooLarge: "USAGE", what: "a certificate" } as const;
-  const pem = await readSmallFile(file, limits);
-  return inFile(file, () => parseClientCertificate(pem));
+  return await readSmallFile(file, limits);
 }
 
 function detailOf({ id, name, role, services, certificateSha256 }: TokenRecord): AuditDetail {

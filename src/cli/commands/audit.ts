@@ -77,20 +77,23 @@ async function show(options: ShowOptions): Promise<void> {
     records.push({ ...record, isWhole });
   });
   if (last !== undefined) records = records.slice(-last);
+  if (records.length === 0) say("No record is like that; `signet audit show` without options shows all.");
   printData(records, options, (all) =>
-    formatTable(
-      ["TIME", "EVENT", "CODE", "BY", "DETAIL"],
-      all.map(({ time, event: name, code: found = "", by, detail = {}, isWhole }) => [
-        time,
-        isWhole ? name : `${name} (CHANGED)`,
-        found,
-        by,
-        Object.entries(detail)
-          .filter(([key, value]) => value !== null && key !== "p")
-          .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join(",") : value}`)
-          .join(" "),
-      ]),
-    ),
+    all.length === 0
+      ? ""
+      : formatTable(
+          ["TIME", "EVENT", "CODE", "BY", "DETAIL"],
+          all.map(({ time, event: name, code: found = "", by, detail = {}, isWhole }) => [
+            time,
+            isWhole ? name : `${name} (CHANGED)`,
+            found,
+            by,
+            Object.entries(detail)
+              .filter(([key, value]) => value !== null && key !== "p")
+              .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join(",") : value}`)
+              .join(" "),
+          ]),
+        ),
   );
   if (faults.length > 0) say(`The log has ${plural(faults.length, "fault")}; \`signet audit verify\` lists them.`);
 }
