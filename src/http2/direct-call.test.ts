@@ -125,6 +125,41 @@ describe("a direct call", () => {
     expect(echo.calls[0]!.hasEnded).toBe(true);
   });
 
+  test("that is paused lets the client send its window and no more, until it is resumed", async () => {
+    const echo = new Echo();
+    const limits = { streamWindowBytes: 1000 };
+    const { connect } = await useHttp2Server(limits, { direct: new Map([["/test", echo.open]]) });
+    const client = connect().greet(headers(1, request, 0));
+    await client.settled();
+    const [call] = echo.calls;
+    call!.pause();
+    await client.send(data(1, message(900), false)).settled();
+    const updates = () =>
+      client.frames.filter(({ type, streamId }) => type === FrameType.WINDOW_UPDATE && streamId === 1);
+    expect(updates()).toHaveLength(0);
+    call!.resume();
+    await client.settled();
+    expect(updates()).toHaveLength(1);
+    await client.send(data(1, message(900))).settled();
+    expect(echo.events).toEqual(["message 900", "message 900", "end"]);
+  });
+
+  test("that goes on counts only messages that it has not released", async () => {
+    const echo = new Echo();
+    const direct = new Map([["/test", echo.open]]);
+    const { connect, server } = await useHttp2Server({}, { direct, maxMessageBytes: 2 ** 20 });
+    const client = connect().greet(setting(Setting.INITIAL_WINDOW_SIZE, 2 ** 24), windowUpdate(0, 2 ** 24));
+    client.send(headers(1, request, 0), data(1, message(100_000), false), data(1, message(100_000), false));
+    await client.settled();
+    expect(server.heldBytes).toBe(2 * 2 ** 17);
+    echo.calls[0]!.release();
+    expect(server.heldBytes).toBe(0);
+    await client.send(data(1, message(100_000), false)).settled();
+    expect(server.heldBytes).toBe(2 ** 17);
+    await client.send(data(1, "")).settled();
+    expect(server.heldBytes).toBe(0);
+  });
+
   test("lets an answer wait for the client's window, and tells when it is on its way", async () => {
     const { connect, echo } = await useEcho();
     const client = connect().greet(setting(Setting.INITIAL_WINDOW_SIZE, 10), headers(1, request, 0));

@@ -112,7 +112,7 @@ export class Http2Server extends EventEmitter {
 
   /** Ends every connection now. */
   destroyConnections(): void {
-    for (const connection of [...this.#connections]) connection.destroy();
+    for (const connection of [...this.#connections]) connection.destroy(ErrorCode.CANCEL);
   }
 
   #sweep(): void {
