@@ -5,7 +5,6 @@ import { addToken } from "../../src/service/index.ts";
 import { identityService, startLicensedServer } from "../helpers/licensed-host.ts";
 import { pythonClients, runPython } from "../helpers/python.ts";
 
-const script = join(import.meta.dirname, "python-client.py");
 const clients = await pythonClients(join(import.meta.dirname, "python-requirements.txt"));
 const reason = "missing" in clients ? ` (skipped, there are no ${clients.missing})` : "";
 
@@ -19,37 +18,43 @@ const services = [
   },
   { ...identityService, name: "words", config: { datatype: "BYTES", shape: [-1] }, limits: {} },
 ];
+const longs = { ...identityService, name: "longs", config: { datatype: "INT64", shape: [-1] }, limits: {} };
 
-/** What the script does in a mode, so that it cannot pass by doing nothing. */
-function namesIn(mode: "aio" | "sync"): string[] {
+const wires = [
+  { wire: "gRPC", script: "python-client.py", services },
+  { wire: "REST", script: "python-http-client.py", services: [...services, longs] },
+];
+
+/** What a script does in a mode, so that it cannot pass by doing nothing. */
+function namesIn(script: string, mode: "aio" | "sync"): string[] {
   const text = readFileSync(script, "utf8");
   const defined = [...text.matchAll(mode === "aio" ? /^async def (\w+)\(client/gm : /^def (\w+)\(client/gm)];
   return defined.map((match) => match[1]!);
 }
 
-describe.skipIf("missing" in clients)(`Triton's Python client from PyPI, unmodified${reason}`, () => {
-  let host: Awaited<ReturnType<typeof startLicensedServer>>;
-  let operator: string;
+describe.skipIf("missing" in clients)(`Triton's Python clients from PyPI, unmodified${reason}`, () => {
+  describe.each(wires)("over $wire", ({ wire, script: name, services }) => {
+    const script = join(import.meta.dirname, name);
+    let host: Awaited<ReturnType<typeof startLicensedServer>>;
+    let operator: string;
 
-  beforeAll(async () => {
-    host = await startLicensedServer(services, { sharedMemory: true });
-    const added = await addToken(host.data.accessFile, {
-      name: "operator",
-      role: "operator",
-      services: "all",
-      expires: null,
+    beforeAll(async () => {
+      const config = wire === "REST" ? { http: { listen: "127.0.0.1:0" } } : {};
+      host = await startLicensedServer(services, { sharedMemory: true, ...config });
+      const grant = { name: "operator", role: "operator", services: "all", expires: null } as const;
+      operator = (await addToken(host.data.accessFile, grant)).token.reveal();
     });
-    operator = added.token.reveal();
-  });
 
-  afterAll(async () => {
-    await host?.end();
-  });
+    afterAll(async () => {
+      await host?.end();
+    });
 
-  test.each(["sync", "aio"] as const)("does all that its users do with it, %s", async (mode) => {
-    const { python } = clients as { python: string };
-    const done = await runPython(python, script, [host.server.address, host.token, operator, mode]);
-    expect(done).toEqual(namesIn(mode));
-    expect(done.length).toBeGreaterThan(2);
+    test.each(["sync", "aio"] as const)("do all that their users do with them, %s", async (mode) => {
+      const { python } = clients as { python: string };
+      const address = host.server.httpAddress ?? host.server.address;
+      const done = await runPython(python, script, [address, host.token, operator, mode]);
+      expect(done).toEqual(namesIn(script, mode));
+      expect(done.length).toBeGreaterThan(1);
+    });
   });
 });
