@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { attacksOn } from "../../test/helpers/attack.ts";
+import { codeOf } from "../../test/helpers/code-of.ts";
 import { loadOrder, verifyDependencies } from "./dependencies.ts";
-import { codeOf, useFile, useLibrary } from "./elf.fixture.ts";
+import { useFile, useLibrary } from "./elf.fixture.ts";
 import { readElf } from "./elf.ts";
 
 const attack = attacksOn("libraries and models");

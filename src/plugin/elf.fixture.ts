@@ -1,4 +1,3 @@
-import { type ErrorCode, SignetError } from "../errors.ts";
 import type { LibraryFile } from "./dependencies.ts";
 import { readElf } from "./elf.ts";
 
@@ -71,15 +70,4 @@ export function useLibraryWithSymbols(buckets: readonly number[], links: readonl
 /** The same as a file of a service. */
 export function useFile(name: string, facts: LibraryFacts): LibraryFile {
   return { name, elf: readElf(useLibrary(facts)) };
-}
-
-export function codeOf(act: () => unknown): ErrorCode | "none" {
-  try {
-    act();
-  } catch (error) {
-    // Anything else is what this reader promises never to throw.
-    if (!(error instanceof SignetError)) throw error;
-    return error.code;
-  }
-  return "none";
 }

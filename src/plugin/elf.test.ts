@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
+import { codeOf } from "../../test/helpers/code-of.ts";
 import { verifyDependencies } from "./dependencies.ts";
-import { codeOf, useLibrary } from "./elf.fixture.ts";
+import { useLibrary } from "./elf.fixture.ts";
 import { readElf } from "./elf.ts";
 
 const attack = attacksOn("libraries and models");

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { attacksOn } from "../../test/helpers/attack.ts";
-import { SignetError } from "../errors.ts";
+import { codeOf } from "../../test/helpers/code-of.ts";
 import { createLog } from "../telemetry/index.ts";
 import { type Action, openAccess, RECHECK_MS, RECHECK_UNKNOWN_MS } from "./access.ts";
 import { addToken, type Role, readTokens, removeToken, roles, type TokenGrant } from "./access-file.ts";
@@ -24,16 +24,6 @@ function useAccess(file: string) {
   const log = createLog({ level: "silent", format: "json" });
   const access = openAccess({ file, log, clock: { wallMs: () => clock.wall, monotonicMs: () => clock.monotonic } });
   return { access, clock };
-}
-
-function codeOf(act: () => unknown): string {
-  try {
-    act();
-    return "";
-  } catch (error) {
-    if (error instanceof SignetError) return error.code;
-    throw error;
-  }
 }
 
 describe("a token", () => {
@@ -90,7 +80,7 @@ describe("a token", () => {
     const { token } = await addToken(file, { ...grant, expires: new Date("2030-01-01T00:00:10Z") });
     const { access, clock } = useAccess(file);
     clock.wall += 9_999;
-    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("none");
     clock.wall += 1;
     expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("UNAUTHENTICATED");
   });
@@ -106,7 +96,7 @@ describe("a token", () => {
     // The guess has just had the file looked at.
     expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("UNAUTHENTICATED");
     clock.monotonic += RECHECK_UNKNOWN_MS;
-    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("none");
     expect(RECHECK_UNKNOWN_MS).toBeLessThanOrEqual(100);
   });
 
@@ -118,7 +108,7 @@ describe("a token", () => {
     const { token: second } = await addToken(file, grant);
     clock.monotonic += RECHECK_MS;
     expect(codeOf(() => access.authenticate(`Bearer ${first.reveal()}`))).toBe("UNAUTHENTICATED");
-    expect(codeOf(() => access.authenticate(`Bearer ${second.reveal()}`))).toBe("");
+    expect(codeOf(() => access.authenticate(`Bearer ${second.reveal()}`))).toBe("none");
     expect(RECHECK_MS).toBeLessThanOrEqual(1000);
   });
 });
@@ -136,8 +126,8 @@ describe("a role", () => {
     const file = useAccessFile();
     const { token } = await addToken(file, { ...grant, role });
     const identity = useAccess(file).access.authenticate(`Bearer ${token.reveal()}`);
-    expect(actions.filter((action) => codeOf(() => identity.require(action, "ocr")) === "")).toEqual(allowed[role]);
-    expect(codeOf(() => identity.require("administer"))).toBe(role === "admin" ? "" : "PERMISSION_DENIED");
+    expect(actions.filter((action) => codeOf(() => identity.require(action, "ocr")) === "none")).toEqual(allowed[role]);
+    expect(codeOf(() => identity.require("administer"))).toBe(role === "admin" ? "none" : "PERMISSION_DENIED");
   });
 
   test(
@@ -147,9 +137,9 @@ describe("a role", () => {
       const file = useAccessFile();
       const { token } = await addToken(file, { ...grant, role: "operator", services: ["ocr"] });
       const identity = useAccess(file).access.authenticate(`Bearer ${token.reveal()}`);
-      expect(codeOf(() => identity.require("infer", "ocr"))).toBe("");
-      expect(codeOf(() => identity.require("operate", "ocr"))).toBe("");
-      expect(codeOf(() => identity.require("metadata", "other"))).toBe("");
+      expect(codeOf(() => identity.require("infer", "ocr"))).toBe("none");
+      expect(codeOf(() => identity.require("operate", "ocr"))).toBe("none");
+      expect(codeOf(() => identity.require("metadata", "other"))).toBe("none");
       expect(codeOf(() => identity.require("infer", "other"))).toBe("PERMISSION_DENIED");
       expect(codeOf(() => identity.require("infer", "OCR"))).toBe("PERMISSION_DENIED");
       expect(codeOf(() => identity.require("operate"))).toBe("PERMISSION_DENIED");
@@ -180,7 +170,7 @@ describe("the file", () => {
       const { access, clock } = useAccess(file);
       for (const [text, expected] of [
         ["{", "UNAUTHENTICATED"],
-        [good, ""],
+        [good, "none"],
       ] as const) {
         writeFileSync(file, text);
         clock.monotonic += RECHECK_MS;
@@ -203,7 +193,7 @@ describe("the file", () => {
     rmSync(directory);
     renameSync(`${directory}.away`, directory);
     clock.monotonic += RECHECK_MS;
-    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("");
+    expect(codeOf(() => access.authenticate(`Bearer ${token.reveal()}`))).toBe("none");
   });
 
   test.each([

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { attacksOn } from "../../test/helpers/attack.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
 import { type DataDirectory, dataDirectory } from "../config/index.ts";
-import { SignetError } from "../errors.ts";
 import { bindLedger, createHostKey, openHostKey } from "../license/index.ts";
 import { openHostLedger, readHostLedger } from "./host-ledger.ts";
 
@@ -36,13 +36,6 @@ async function begin(host: Host): Promise<string> {
   const ledger = await open(host);
   ledger.close();
   return ledger.id;
-}
-
-async function codeOf(act: Promise<unknown>): Promise<string> {
-  return act.then(
-    () => "none",
-    (error: unknown) => SignetError.from(error).code,
-  );
 }
 
 function deleteLedger({ data }: Host, also: { anchor: boolean }): void {
@@ -82,8 +75,8 @@ describe("a host that had a ledger gets no fresh one", () => {
       const host = await useHost();
       await begin(host);
       deleteLedger(host, { anchor });
-      expect(await codeOf(open(host))).toBe("LEDGER_MISSING");
-      expect(await codeOf(read(host))).toBe("LEDGER_MISSING");
+      expect(await codeOfAsync(() => open(host))).toBe("LEDGER_MISSING");
+      expect(await codeOfAsync(() => read(host))).toBe("LEDGER_MISSING");
     },
   );
 
@@ -99,8 +92,8 @@ describe("a host that had a ledger gets no fresh one", () => {
       copyFileSync(`${host.keyFile}.unmarked`, host.keyFile);
       await begin(host);
       copyFileSync(`${host.keyFile}.marked`, host.keyFile);
-      expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
-      expect(await codeOf(read(host))).toBe("LEDGER_ROLLED_BACK");
+      expect(await codeOfAsync(() => open(host))).toBe("LEDGER_ROLLED_BACK");
+      expect(await codeOfAsync(() => read(host))).toBe("LEDGER_ROLLED_BACK");
     },
   );
 
@@ -114,7 +107,7 @@ describe("a host that had a ledger gets no fresh one", () => {
       await begin(host);
       deleteLedger(host, { anchor: false });
       cpSync(`${host.data.ledgerDir}.old`, host.data.ledgerDir, { recursive: true });
-      expect(await codeOf(open(host))).toBe("LEDGER_ROLLED_BACK");
+      expect(await codeOfAsync(() => open(host))).toBe("LEDGER_ROLLED_BACK");
     },
   );
 });
@@ -132,7 +125,7 @@ test("a second server finds the ledger busy, and reading it still works", async 
   const host = await useHost();
   const ledger = await open(host);
   onTestFinished(() => ledger.close());
-  expect(await codeOf(open(host))).toBe("LEDGER_BUSY");
+  expect(await codeOfAsync(() => open(host))).toBe("LEDGER_BUSY");
   expect((await read(host)).id).toBe(ledger.id);
 });
 
@@ -143,7 +136,7 @@ test(
     const host = await useHost();
     await begin(host);
     const before = readFileSync(host.keyFile);
-    expect(await codeOf(bindLedger(host.data.hostDir, "00".repeat(16)))).toBe("HOST_KEY_INVALID");
+    expect(await codeOfAsync(() => bindLedger(host.data.hostDir, "00".repeat(16)))).toBe("HOST_KEY_INVALID");
     expect(readFileSync(host.keyFile)).toEqual(before);
   },
 );

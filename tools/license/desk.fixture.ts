@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { stringify } from "yaml";
-import { type ErrorCode, SignetError } from "../../src/errors.ts";
 import { createHostKey, createHostRequest, type HostKey, type Machine } from "../../src/license/index.ts";
 
 /** A vendor's desk and a customer's host for tests. */
@@ -47,26 +46,4 @@ export function useDescription(description: object | string): string {
   const path = join(useDirectory(), "services.yaml");
   writeFileSync(path, typeof description === "string" ? description : stringify(description));
   return path;
-}
-
-/** As codeOf, for what answers at once. */
-export function codeOfSync(act: () => unknown): ErrorCode | "none" {
-  try {
-    act();
-  } catch (error) {
-    if (!(error instanceof SignetError)) throw error;
-    return error.code;
-  }
-  return "none";
-}
-
-/** The code an action is refused with. What is not a SignetError is a fault of the program and goes on up. */
-export async function codeOf(act: () => unknown): Promise<ErrorCode | "none"> {
-  try {
-    await act();
-  } catch (error) {
-    if (!(error instanceof SignetError)) throw error;
-    return error.code;
-  }
-  return "none";
 }

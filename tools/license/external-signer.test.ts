@@ -6,7 +6,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { isSignature } from "../../src/license/index.ts";
 import { createAuthority, createKey, createVendor } from "../../src/license/vendor.fixture.ts";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
-import { codeOf, useDirectory } from "./desk.fixture.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
+import { useDirectory } from "./desk.fixture.ts";
 import { commandSigner } from "./external-signer.ts";
 
 const attack = attacksOn("the vendor's desk");
@@ -53,11 +54,11 @@ describe("a command is refused", () => {
     ["that signs with another key", "cat > /dev/null; printf 'A%.0s' $(seq 86); echo =="],
     ["that prints without end", "cat > /dev/null; yes"],
   ])("%s", async (_, command) => {
-    expect(await codeOf(sign(command))).toBe("VENDOR_SIGNER_FAILED");
+    expect(await codeOfAsync(sign(command))).toBe("VENDOR_SIGNER_FAILED");
   });
 
   test("that never ends, with all that it started", async () => {
-    expect(await codeOf(sign("sleep 600 & sleep 600", 200))).toBe("VENDOR_SIGNER_FAILED");
+    expect(await codeOfAsync(sign("sleep 600 & sleep 600", 200))).toBe("VENDOR_SIGNER_FAILED");
   });
 });
 
@@ -67,7 +68,7 @@ test(
   async () => {
     process.env.SIGNET_PASSPHRASE = "correct horse battery staple";
     const file = join(useDirectory(), "environment");
-    await codeOf(() => signer(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
+    await codeOfAsync(() => signer(`env > '${file}'`, vendor.issuer.certificate).sign(bytes));
     delete process.env.SIGNET_PASSPHRASE;
     const { readFileSync } = await import("node:fs");
     expect(readFileSync(file, "utf8")).not.toContain("horse");

@@ -14,8 +14,9 @@ import {
   thresholdFor,
   wrapContentKey,
 } from "../../src/license/index.ts";
+import { codeOf } from "../../test/helpers/code-of.ts";
 import { createIssuerCertificate, createRootCertificate } from "./certificates.ts";
-import { codeOfSync, type Host, useHost } from "./desk.fixture.ts";
+import { type Host, useHost } from "./desk.fixture.ts";
 import { formatInspection } from "./format-inspection.ts";
 import { inspectFile } from "./inspect-file.ts";
 import { keySigner } from "./signer.ts";
@@ -129,7 +130,7 @@ test("with a root the signer is the vendor, or the license is refused", async ()
   expect(inspection).toMatchObject({ signature: { holds: true, root: root.keyId } });
   const keys = generateKeyPairSync("rsa", { modulusLength: 3072 });
   const stranger = parseTrustRoot(Buffer.from((await createRootCertificate("ACME", signerOf(keys), now)).toString()));
-  expect(codeOfSync(() => inspectFile(license, { root: stranger }))).toBe("VENDOR_MISMATCH");
+  expect(codeOf(() => inspectFile(license, { root: stranger }))).toBe("VENDOR_MISMATCH");
 });
 
 test("a license changed after signing is shown, with a signature that does not hold", () => {
@@ -195,9 +196,9 @@ test("hostile files end in one coded error or an honest answer, never in a crash
     const changed = Buffer.from(files[round % files.length]!);
     for (let count = 1 + random(4); count > 0; count--) changed[random(changed.length)] = random(256);
     const file = random(4) === 0 ? changed.subarray(0, random(changed.length)) : changed;
-    codeOfSync(() => formatInspection(inspectFile(file, { root, license }), now));
+    codeOf(() => formatInspection(inspectFile(file, { root, license }), now));
   }
   for (const nothing of [Buffer.alloc(0), Buffer.from("hello"), randomBytes(5000), Buffer.alloc(8192 * 1024)]) {
-    expect(codeOfSync(() => inspectFile(nothing))).toBe("FILE_UNREADABLE");
+    expect(codeOf(() => inspectFile(nothing))).toBe("FILE_UNREADABLE");
   }
 });

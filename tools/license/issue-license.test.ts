@@ -15,8 +15,9 @@ import { basename, dirname, join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { authorizeLicense, digestsOf, parseTrustRoot } from "../../src/license/index.ts";
 import { attacksOn } from "../../test/helpers/attack.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
-import { codeOf, type Host, passphrase, useDescription, useDirectory, useHost } from "./desk.fixture.ts";
+import { type Host, passphrase, useDescription, useDirectory, useHost } from "./desk.fixture.ts";
 import { createLicenseNumber, type IssueInput, issueLicense, nextLicenseNumber } from "./issue-license.ts";
 import { loadServiceDescription } from "./service-description.ts";
 import { createVendorDirectory, openVendorDirectory, type VendorDirectory } from "./vendor-directory.ts";
@@ -106,7 +107,7 @@ test("the same license does not hold on another host", async () => {
   const [host, other] = [await useHost(), await useHost()];
   const input = await useInput(host);
   await issueLicense(input);
-  expect(await codeOf(() => authorize(input.out, other))).toBe("HOST_KEY_MISMATCH");
+  expect(await codeOfAsync(() => authorize(input.out, other))).toBe("HOST_KEY_MISMATCH");
 });
 
 test("links in the vendor's files become regular files in the bundle", async () => {
@@ -121,23 +122,23 @@ test("links in the vendor's files become regular files in the bundle", async () 
   for (const name of ["plugin.so", "model.bin"]) {
     expect(lstatSync(join(input.out, "files", "echo", name)).isFile()).toBe(true);
   }
-  expect(await codeOf(() => authorize(input.out, host))).toBe("none");
+  expect(await codeOfAsync(() => authorize(input.out, host))).toBe("none");
 });
 
 test("a bundle that is already there stays as it is", async () => {
   const host = await useHost();
   const input = await useInput(host);
   mkdirSync(input.out);
-  expect(await codeOf(() => issueLicense(input))).toBe("FILE_EXISTS");
+  expect(await codeOfAsync(() => issueLicense(input))).toBe("FILE_EXISTS");
   expect(readdirSync(input.out)).toEqual([]);
 });
 
 test("a weak host gets a license only when the vendor accepts that", async () => {
   const host = await useHost({ weak: true });
   const input = await useInput(host);
-  expect(await codeOf(() => issueLicense(input))).toBe("HOST_WEAK");
+  expect(await codeOfAsync(() => issueLicense(input))).toBe("HOST_WEAK");
   await issueLicense({ ...input, acceptWeak: true });
-  expect(await codeOf(() => authorize(input.out, host))).toBe("none");
+  expect(await codeOfAsync(() => authorize(input.out, host))).toBe("none");
 });
 
 test(
@@ -157,11 +158,11 @@ test(
       .replace(/.{64}(?=.)/g, "$&\n");
     const label = "SIGNET HOST REQUEST";
     const forged = Buffer.from(`-----BEGIN ${label}-----\n${rewrapped}\n-----END ${label}-----\n`);
-    expect(await codeOf(() => issueLicense({ ...input, request: forged }))).toBe("REQUEST_INVALID");
+    expect(await codeOfAsync(() => issueLicense({ ...input, request: forged }))).toBe("REQUEST_INVALID");
     for (let at = 40; at < host.request.length; at += 97) {
       const flipped = Buffer.from(host.request);
       flipped[at]! ^= 1;
-      expect(await codeOf(() => issueLicense({ ...input, request: flipped }))).toBe("REQUEST_INVALID");
+      expect(await codeOfAsync(() => issueLicense({ ...input, request: flipped }))).toBe("REQUEST_INVALID");
     }
   },
 );
@@ -185,7 +186,7 @@ test.each([
   ["a file name that is no label", { models: ["/tmp/with space.bin"] }, "VENDOR_DESCRIPTION_INVALID"],
 ])("%s is refused and nothing is left behind", async (_, service, code) => {
   const input = await useInput(await useHost(), { description: await useServices(service) });
-  expect(await codeOf(() => issueLicense(input))).toBe(code);
+  expect(await codeOfAsync(() => issueLicense(input))).toBe(code);
   expect(readdirSync(dirname(input.out))).toEqual([]);
 });
 
@@ -203,7 +204,7 @@ test("a library for another machine than the host's is refused", async () => {
   bytes.writeUInt16LE(process.arch === "x64" ? 183 : 62, 18);
   writeFileSync(library, bytes);
   const input = await useInput(await useHost(), { description: await useServices({ library }) });
-  expect(await codeOf(() => issueLicense(input))).toBe("PLUGIN_INCOMPATIBLE");
+  expect(await codeOfAsync(() => issueLicense(input))).toBe("PLUGIN_INCOMPATIBLE");
 });
 
 test("a renewal keeps the license id and counts up, for the same host and by the same vendor only", async () => {
@@ -216,9 +217,9 @@ test("a renewal keeps the license id and counts up, for the same host and by the
   const renewal = await useInput(host, { number });
   await issueLicense(renewal);
   expect((await authorize(renewal.out, host)).license.sequence).toBe(2);
-  expect(await codeOf(() => nextLicenseNumber(file, vendor, other.request))).toBe("HOST_KEY_MISMATCH");
+  expect(await codeOfAsync(() => nextLicenseNumber(file, vendor, other.request))).toBe("HOST_KEY_MISMATCH");
   const stranger = await useVendor();
-  expect(await codeOf(() => nextLicenseNumber(file, stranger, host.request))).toBe("VENDOR_MISMATCH");
+  expect(await codeOfAsync(() => nextLicenseNumber(file, stranger, host.request))).toBe("VENDOR_MISMATCH");
   file[file.length >> 2]! ^= 1;
-  expect(await codeOf(() => nextLicenseNumber(file, vendor, host.request))).not.toBe("none");
+  expect(await codeOfAsync(() => nextLicenseNumber(file, vendor, host.request))).not.toBe("none");
 });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { LedgerHead, Limits } from "../../src/license/index.ts";
 import { attacksOn } from "../../test/helpers/attack.ts";
-import { codeOfSync } from "./desk.fixture.ts";
+import { codeOf } from "../../test/helpers/code-of.ts";
 import type { Issued, RegisterLine } from "./register.ts";
 import {
   remainingLimits,
@@ -35,8 +35,7 @@ const line = (change: Partial<Issued>): RegisterLine => ({
 
 describe("the ledger a host quotes", () => {
   const lines = [line({}), line({ ledger: head(9, 30) })];
-  const verify = (quoted: LedgerHead | undefined, all = lines) =>
-    codeOfSync(() => verifyLedgerAdvanced(all, host, quoted));
+  const verify = (quoted: LedgerHead | undefined, all = lines) => codeOf(() => verifyLedgerAdvanced(all, host, quoted));
 
   test("may stay where it was or go on", () => {
     expect(verify(head(9, 30))).toBe("none");
@@ -61,7 +60,7 @@ describe("the ledger a host quotes", () => {
   });
 
   test("of another host is no measure", () => {
-    expect(codeOfSync(() => verifyLedgerAdvanced(lines, other, head(1, 0)))).toBe("none");
+    expect(codeOf(() => verifyLedgerAdvanced(lines, other, head(1, 0)))).toBe("none");
   });
 
   test("that went back with the vendor's consent counts from there", () => {
@@ -83,8 +82,8 @@ describe("the ledger a host quotes", () => {
 
 test("a host key has one trial", attack("asks for a second trial", "the same host key"), () => {
   const lines = [line({}), line({ kind: "trial", hostKeyId: other })];
-  expect(codeOfSync(() => verifyFirstTrial(lines, host))).toBe("none");
-  expect(codeOfSync(() => verifyFirstTrial(lines, other))).toBe("TRIAL_USED");
+  expect(codeOf(() => verifyFirstTrial(lines, host))).toBe("none");
+  expect(codeOf(() => verifyFirstTrial(lines, other))).toBe("TRIAL_USED");
 });
 
 test(
@@ -93,7 +92,7 @@ test(
   () => {
     const lines = [line({ sequence: 3 })];
     const verify = (sequence: number, hostKeyId = host, all = lines) =>
-      codeOfSync(() => verifyNumber(all, { licenseId, sequence }, hostKeyId));
+      codeOf(() => verifyNumber(all, { licenseId, sequence }, hostKeyId));
     expect(verify(4)).toBe("none");
     expect(verify(3)).toBe("USAGE");
     expect(verify(4, other)).toBe("HOST_KEY_MISMATCH");
@@ -109,7 +108,7 @@ test("what was withdrawn is not renewed, and a withdrawn issuer signs nothing an
     ...{ licenses: [licenseId], issuers: ["c".repeat(64)] },
   };
   const verify = (id: string, issuerKeyId: string) =>
-    codeOfSync(() => verifyNotWithdrawn([line({}), withdrawn], id, issuerKeyId));
+    codeOf(() => verifyNotWithdrawn([line({}), withdrawn], id, issuerKeyId));
   expect(verify(licenseId, "d".repeat(64))).toBe("ALREADY_WITHDRAWN");
   expect(verify(randomUUID(), "c".repeat(64))).toBe("ALREADY_WITHDRAWN");
   expect(verify(randomUUID(), "d".repeat(64))).toBe("none");

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { attacksOn } from "../../test/helpers/attack.ts";
-import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
+import { passphrase, useDirectory } from "./desk.fixture.ts";
 import { appendRegister, type Issued, REGISTER_FILE, readRegister, withRegisterLock } from "./register.ts";
 import type { Signer } from "./signer.ts";
 import {
@@ -87,7 +88,7 @@ describe("a register is refused", () => {
     const { file, read } = await useRegister(3);
     const lines = readFileSync(file, "utf8").trimEnd().split("\n");
     writeFileSync(file, `${spoil(lines).join("\n")}\n`);
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+    expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
   });
 
   test("for any changed bit", attack("flips bits of the register", "one in every seventh byte"), async () => {
@@ -97,7 +98,7 @@ describe("a register is refused", () => {
       const changed = Buffer.from(bytes);
       changed[at]! ^= 1 << (at % 8);
       writeFileSync(file, changed);
-      expect(await codeOf(read), `byte ${at}`).toBe("REGISTER_TAMPERED");
+      expect(await codeOfAsync(read), `byte ${at}`).toBe("REGISTER_TAMPERED");
     }
   });
 
@@ -110,10 +111,10 @@ describe("a register is refused", () => {
       await createVendorDirectory({ directory: other, name: "ACME", passphrase, issuerAlgorithm: "ed25519" });
       const stranger = await openVendorDirectory(other, { passphrase });
       await append(issued(), stranger.signer);
-      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+      expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
       await rotateOnce(directory);
       writeFileSync(join(directory, "issuers", "stranger.pem"), stranger.issuer.toString());
-      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+      expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
     },
   );
 
@@ -130,20 +131,20 @@ describe("a register is refused", () => {
       await append();
       const [first, , third] = readFileSync(file, "utf8").split("\n");
       writeFileSync(file, `${first}\n${other}\n${third}\n`);
-      expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+      expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
     },
   );
 
   test("for the beginning of a line", attack("appends to the register", "half a line"), async () => {
     const { file, read } = await useRegister(1);
     appendFileSync(file, '{"event":"issued"');
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+    expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
   });
 
   test("for what is no line at all", attack("appends noise to the register", "bytes that are no text"), async () => {
     const { file, read } = await useRegister(1);
     appendFileSync(file, "\0\u00ff\n");
-    expect(await codeOf(read)).toBe("REGISTER_TAMPERED");
+    expect(await codeOfAsync(read)).toBe("REGISTER_TAMPERED");
   });
 });
 

@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { authorizeLicense, parseTrustRoot } from "../../src/license/index.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
-import { codeOf, type Host, passphrase, useDescription, useDirectory, useHost } from "./desk.fixture.ts";
+import { type Host, passphrase, useDescription, useDirectory, useHost } from "./desk.fixture.ts";
 import { createLicenseNumber, issueLicense } from "./issue-license.ts";
 import { loadServiceDescription } from "./service-description.ts";
 import {
@@ -63,12 +64,12 @@ test("a license holds for years after its issuer's certificate has ended, and th
       machine: host.machine,
     });
   expect(validToDate < inYears(3)).toBe(true);
-  expect(await codeOf(() => authorize(inYears(5)))).toBe("none");
-  expect(await codeOf(() => issue(directory, host, inYears(3), inYears(6)))).toBe("LICENSE_UNTRUSTED");
+  expect(await codeOfAsync(() => authorize(inYears(5)))).toBe("none");
+  expect(await codeOfAsync(() => issue(directory, host, inYears(3), inYears(6)))).toBe("LICENSE_UNTRUSTED");
   await rotate(inYears(3));
-  expect(await codeOf(() => issue(directory, host, inYears(3), inYears(6)))).toBe("none");
-  expect(await codeOf(() => authorize(inYears(5)))).toBe("none");
-  expect(await codeOf(() => authorize(inYears(7)))).toBe("LICENSE_EXPIRED");
+  expect(await codeOfAsync(() => issue(directory, host, inYears(3), inYears(6)))).toBe("none");
+  expect(await codeOfAsync(() => authorize(inYears(5)))).toBe("none");
+  expect(await codeOfAsync(() => authorize(inYears(7)))).toBe("LICENSE_EXPIRED");
 });
 
 test("a new issuer touches nothing of the old one, and is in charge only once vendor.json says so", async () => {
@@ -86,13 +87,13 @@ test("a new issuer touches nothing of the old one, and is in charge only once ve
   // As a power cut right before the last step would leave it.
   writeFileSync(join(directory, "vendor.json"), before);
   expect((await readVendorCertificates(directory)).issuer.fingerprint256).toBe(old.issuer.fingerprint256);
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("none");
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase }))).toBe("none");
 });
 
 test("a weak key, the same key twice and another vendor's root make no issuer", async () => {
   const { directory, root, rootSigner } = await useVendor();
   const rotate = (publicKey: ReturnType<typeof createPublicKey>) =>
-    codeOf(() => rotateIssuer({ directory, rootSigner, issuer: { publicKey } }));
+    codeOfAsync(() => rotateIssuer({ directory, rootSigner, issuer: { publicKey } }));
   expect(await rotate(generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey)).toBe("VENDOR_KEY_UNREADABLE");
   expect(await rotate(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey)).toBe("VENDOR_KEY_UNREADABLE");
   const { publicKey } = generateKeyPairSync("ed25519");
@@ -100,7 +101,7 @@ test("a weak key, the same key twice and another vendor's root make no issuer", 
   expect(await rotate(publicKey)).toBe("FILE_EXISTS");
   const other = await useVendor();
   const stolen = join(other.directory, "root.key");
-  expect(await codeOf(() => openRoot(stolen, passphrase, root))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOfAsync(() => openRoot(stolen, passphrase, root))).toBe("VENDOR_KEY_UNREADABLE");
   // Without its key here, the new issuer signs only by a command.
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
 });

@@ -2,7 +2,8 @@ import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { SignetError } from "../../src/errors.ts";
-import { codeOf, useDescription } from "./desk.fixture.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
+import { useDescription } from "./desk.fixture.ts";
 import { loadServiceDescription } from "./service-description.ts";
 
 const now = new Date("2026-11-21T12:00:00Z");
@@ -94,9 +95,9 @@ test.each([
   ["a second document", "customer: c\n---\ncustomer: d\n"],
 ])("%s is refused", async (_, description) => {
   const load = () => loadServiceDescription(useDescription(description), now);
-  expect(await codeOf(load)).toBe("VENDOR_DESCRIPTION_INVALID");
+  expect(await codeOfAsync(load)).toBe("VENDOR_DESCRIPTION_INVALID");
 });
 
 test("a description that is not there is unreadable", async () => {
-  expect(await codeOf(() => loadServiceDescription("/nonexistent.yaml", now))).toBe("FILE_UNREADABLE");
+  expect(await codeOfAsync(() => loadServiceDescription("/nonexistent.yaml", now))).toBe("FILE_UNREADABLE");
 });

@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
-import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
+import { passphrase, useDirectory } from "./desk.fixture.ts";
 import { formatSigningKey, openSigningKey } from "./signing-key.ts";
 
 const attack = attacksOn("the vendor's desk");
@@ -42,14 +43,14 @@ test(
     const pem = await formatSigningKey(privateKey, passphrase);
     const plain = privateKey.export({ type: "pkcs8", format: "pem" });
     const refused = "VENDOR_KEY_UNREADABLE";
-    expect(await codeOf(() => openSigningKey(useKeyFile(pem), "wrong"))).toBe(refused);
-    expect(await codeOf(() => openSigningKey(useKeyFile(pem), ""))).toBe(refused);
-    expect(await codeOf(() => openSigningKey(useKeyFile(plain), passphrase))).toBe(refused);
-    expect(await codeOf(() => openSigningKey(useKeyFile(Buffer.alloc(1 << 20)), passphrase))).toBe(refused);
-    expect(await codeOf(() => openSigningKey("/nonexistent/some.key", passphrase))).toBe(refused);
-    expect(await codeOf(() => openSigningKey(useDirectory(), passphrase))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey(useKeyFile(pem), "wrong"))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey(useKeyFile(pem), ""))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey(useKeyFile(plain), passphrase))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey(useKeyFile(Buffer.alloc(1 << 20)), passphrase))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey("/nonexistent/some.key", passphrase))).toBe(refused);
+    expect(await codeOfAsync(() => openSigningKey(useDirectory(), passphrase))).toBe(refused);
     for (const length of [40, 100, pem.length - 30]) {
-      expect(await codeOf(() => openSigningKey(useKeyFile(pem.slice(0, length)), passphrase))).toBe(refused);
+      expect(await codeOfAsync(() => openSigningKey(useKeyFile(pem.slice(0, length)), passphrase))).toBe(refused);
     }
   },
 );
@@ -58,9 +59,9 @@ test(
   "a passphrase of fewer than 12 characters encrypts nothing",
   attack("hopes for a short passphrase", "11 characters, 6 emoji"),
   async () => {
-    expect(await codeOf(() => formatSigningKey(privateKey, ""))).toBe("USAGE");
-    expect(await codeOf(() => formatSigningKey(privateKey, "elevenchars"))).toBe("USAGE");
+    expect(await codeOfAsync(() => formatSigningKey(privateKey, ""))).toBe("USAGE");
+    expect(await codeOfAsync(() => formatSigningKey(privateKey, "elevenchars"))).toBe("USAGE");
     // Counted as people count: six emoji are twelve UTF-16 units.
-    expect(await codeOf(() => formatSigningKey(privateKey, "🔑🔑🔑🔑🔑🔑"))).toBe("USAGE");
+    expect(await codeOfAsync(() => formatSigningKey(privateKey, "🔑🔑🔑🔑🔑🔑"))).toBe("USAGE");
   },
 );

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseTrustRoot, verifyChain } from "../../src/license/index.ts";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
-import { codeOf, passphrase, useDirectory } from "./desk.fixture.ts";
+import { codeOfAsync } from "../../test/helpers/code-of.ts";
+import { passphrase, useDirectory } from "./desk.fixture.ts";
 import { createVendorDirectory, issuerAlgorithms, openVendorDirectory } from "./vendor-directory.ts";
 
 const attack = attacksOn("the vendor's desk");
@@ -48,7 +49,7 @@ test(
     writeFileSync(join(parent, "file"), "mine");
     symlinkSync(join(parent, "nowhere"), join(parent, "link"));
     for (const name of ["directory", "file", "link"]) {
-      expect(await codeOf(() => create(join(parent, name)))).toBe("FILE_EXISTS");
+      expect(await codeOfAsync(() => create(join(parent, name)))).toBe("FILE_EXISTS");
     }
     expect(readFileSync(join(parent, "file"), "utf8")).toBe("mine");
   },
@@ -62,7 +63,7 @@ test("a failure leaves nothing behind", async () => {
     passphrase: "short",
     issuerAlgorithm: "ed25519",
   } as const;
-  expect(await codeOf(() => createVendorDirectory(input))).toBe("USAGE");
+  expect(await codeOfAsync(() => createVendorDirectory(input))).toBe("USAGE");
   expect(readdirSync(parent)).toEqual([]);
 });
 
@@ -70,12 +71,12 @@ test("issuing works without the root's private key, and not with a wrong passphr
   const [directory, other] = [join(useDirectory(), "acme"), join(useDirectory(), "other")];
   await Promise.all([create(directory), create(other)]);
   writeFileSync(join(directory, "root.key"), "moved to a safe");
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("none");
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase: "wrong passphrase" }))).toBe(
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase }))).toBe("none");
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase: "wrong passphrase" }))).toBe(
     "VENDOR_KEY_UNREADABLE",
   );
   writeFileSync(join(directory, "issuer.key"), readFileSync(join(other, "issuer.key")));
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase }))).toBe("VENDOR_KEY_UNREADABLE");
   writeFileSync(join(directory, "root.pem"), readFileSync(join(other, "root.pem")));
-  expect(await codeOf(() => openVendorDirectory(directory, { passphrase }))).toBe("FILE_UNREADABLE");
+  expect(await codeOfAsync(() => openVendorDirectory(directory, { passphrase }))).toBe("FILE_UNREADABLE");
 });
