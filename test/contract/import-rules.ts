@@ -11,6 +11,12 @@ export interface SourceFile {
   readonly text: string;
 }
 
+/** All that the server is put together from; not http2, which is for gRPC alone. */
+const parts = [
+  ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine"],
+  ...["audit", "certs", "store", "service", "listener", "grpc", "http"],
+];
+
 /** What each part of src/ may import. A part is a top-level folder, or a file beside them. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
@@ -31,38 +37,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     "service",
   ],
   http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
-  "server.ts": [
-    ...[
-      "errors.ts",
-      "tensor",
-      "telemetry",
-      "config",
-      "license",
-      "plugin",
-      "engine",
-      "audit",
-      "certs",
-      "store",
-      "service",
-    ],
-    ...["listener", "grpc", "http"],
-  ],
-  cli: [
-    ...[
-      "errors.ts",
-      "tensor",
-      "telemetry",
-      "config",
-      "license",
-      "plugin",
-      "engine",
-      "audit",
-      "certs",
-      "store",
-      "service",
-    ],
-    ...["listener", "grpc", "http", "server.ts"],
-  ],
+  "server.ts": parts,
+  cli: [...parts, "server.ts"],
 };
 
 /** Folders that alone may import a package; an empty list means nobody. */
