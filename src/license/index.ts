@@ -67,6 +67,7 @@ export {
 } from "./schema.ts";
 export { assembleEnvelope, isSignature, isSignedBy, signBytes, signEnvelope } from "./sign.ts";
 export { formatJson } from "./strict-json.ts";
+export { syncPath, syncPathNow, syncTree } from "./sync-path.ts";
 export { addTrustRoot, loadTrustRoots, parseTrustRoot, removeTrustRoot, type TrustRoot } from "./trust-root.ts";
 export {
   describeGrace,

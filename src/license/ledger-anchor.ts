@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { syncPathNow } from "./sync-path.ts";
 
 /**
  * An anchor remembers, outside the journal, how far the journal had come, so that an older copy of the journal is
@@ -103,17 +104,7 @@ function createAnchorFile(path: string, key: KeyObject, anchor: Anchor): void {
     closeSync(fd);
   }
   renameSync(fresh, path);
-  syncDirectory(dirname(path));
-}
-
-/** Makes a rename or a new file in a directory last through a power failure. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  syncPathNow(dirname(path));
 }
 
 /** Writes all of `bytes` at `position`; a short write is continued until the system refuses. */

@@ -16,9 +16,10 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileError, SignetError } from "../errors.ts";
-import { type Anchor, syncDirectory, writeWhole } from "./ledger-anchor.ts";
+import { type Anchor, writeWhole } from "./ledger-anchor.ts";
 import { openRecord } from "./ledger-record.ts";
 import { LedgerState } from "./ledger-state.ts";
+import { syncPathNow } from "./sync-path.ts";
 
 /** A segment is closed at 8 MiB; one that is eight times as large was not written by a server. */
 export const SEGMENT_BYTES = 8 * 1024 * 1024;
@@ -143,7 +144,7 @@ export class JournalFile {
       throw error;
     }
     try {
-      syncDirectory(dirname(path));
+      syncPathNow(dirname(path));
     } catch {
       // The new segment has the name already, so it must be used; only a power failure now could take it back.
     }

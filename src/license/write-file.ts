@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { constants, link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, SignetError } from "../errors.ts";
+import { syncPath } from "./sync-path.ts";
 
 /**
  * Writes a file that must not exist yet: it appears whole or not at all, survives a power cut, and is never
@@ -16,7 +17,7 @@ export async function createFile(path: string, content: string, mode: number): P
     await writeDraft(draft, content, mode);
     // link, unlike rename, fails when the name is taken.
     await link(draft, path).finally(() => unlink(draft));
-    await syncDirectory(directory);
+    await syncPath(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") {
       throw new SignetError("FILE_EXISTS", `${path}: is already there`, { cause: error });
@@ -48,7 +49,7 @@ export async function replaceFile(path: string, content: string, mode: number): 
   try {
     await writeDraft(draft, content, mode);
     await rename(draft, path);
-    await syncDirectory(dirname(path));
+    await syncPath(dirname(path));
   } catch (error) {
     await unlink(draft).catch(() => undefined);
     throw fileError(path, error);
@@ -63,14 +64,5 @@ async function writeDraft(draft: string, content: string, mode: number): Promise
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

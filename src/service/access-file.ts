@@ -15,6 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { describeIssue } from "../config/index.ts";
 import { fileError, SignetError } from "../errors.ts";
+import { syncPathNow } from "../license/index.ts";
 import { Secret } from "../telemetry/index.ts";
 import type { CallLimits } from "./call-quotas.ts";
 
@@ -218,7 +219,8 @@ async function changeFile(file: string, change: (tokens: TokenRecord[]) => Token
   } finally {
     closeSync(fd);
   }
-  syncDirectory(dirname(file));
+  // Or a power cut could bring a removed token back.
+  syncPathNow(dirname(file));
 }
 
 async function openExclusively(next: string): Promise<number> {
@@ -235,15 +237,5 @@ async function openExclusively(next: string): Promise<number> {
       }
       await sleep(LOCK_RETRY_MS);
     }
-  }
-}
-
-/** Without this a power cut could bring a removed token back. */
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -1,6 +1,6 @@
-import { constants } from "node:fs";
-import { lstat, open, readdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { lstat, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { syncPath, syncTree } from "../license/index.ts";
 import { exchangeNames } from "../plugin/index.ts";
 
 /**
@@ -36,23 +36,4 @@ export async function replaceDirectory(
   }
   await syncPath(dirname(path));
   return isThere;
-}
-
-/** A power cut after the renames must not leave a complete-looking directory of empty files. */
-async function syncTree(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
-    else await syncPath(path);
-  }
-  await syncPath(directory);
-}
-
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

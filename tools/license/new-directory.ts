@@ -1,6 +1,7 @@
-import { lstat, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdtemp, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, SignetError } from "../../src/errors.ts";
+import { syncTree } from "../../src/license/index.ts";
 
 /**
  * Makes a directory (mode 0700) that appears under its name only when `fill` has finished: it is filled beside it and
@@ -37,23 +38,4 @@ async function createDraft(target: string): Promise<string> {
 export async function verifyAbsent(path: string): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there !== undefined) throw new SignetError("FILE_EXISTS", `${path}: already exists, expected a new directory`);
-}
-
-/** A power cut after the rename must not leave a complete-looking directory of empty files. */
-async function syncTree(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
-    else await syncPath(path);
-  }
-  await syncPath(directory);
-}
-
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
