@@ -7,6 +7,7 @@ import type { Access, CallQuotas } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
 import { createCallGate } from "./call-gate.ts";
 import { createCredentials } from "./credentials.ts";
+import { directRoutes } from "./direct-infer.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
@@ -58,7 +59,7 @@ export class GrpcServer {
     this.#server =
       options.transport === "node"
         ? new Server(settings)
-        : new TransportServer(settings, options.log);
+        : new TransportServer(settings, options.log, directRoutes(options));
     this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
   }
