@@ -44,8 +44,10 @@ export interface Rebuilt {
 
 interface Documents {
   readonly licenses: readonly License[];
+  /** By `requestKeyOf`. */
   readonly requests: ReadonlyMap<string, HostRequest>;
   readonly lists: readonly SignedRevocationList[];
+  /** Those by which a host gave back a license of its own. */
   readonly receipts: readonly DeactivationReceipt[];
 }
 
@@ -80,7 +82,7 @@ export async function rebuildRegister(input: RebuildInput): Promise<Rebuilt> {
     return {
       register,
       licenses: documents.licenses.length,
-      withoutRequest: documents.licenses.filter(({ requestId }) => !documents.requests.has(requestId)).length,
+      withoutRequest: documents.licenses.filter((license) => !documents.requests.has(requestKeyOf(license))).length,
       lists: documents.lists.length,
       receipts: documents.receipts.length,
     };
@@ -104,7 +106,10 @@ function readDocuments(files: readonly VendorFile[], root: string): Documents {
         }
         case "request": {
           const request = parseHostRequest(bytes);
-          requests.set(request.requestId, request);
+          const known = requests.get(requestKeyOf(request));
+          if ((known?.ledger?.sequence ?? -1) <= (request.ledger?.sequence ?? -1)) {
+            requests.set(requestKeyOf(request), request);
+          }
           break;
         }
         case "revocation": {
@@ -122,7 +127,26 @@ function readDocuments(files: readonly VendorFile[], root: string): Documents {
       }
     });
   }
-  return { licenses: [...licenses.values()], requests, lists: [...lists.values()], receipts: [...receipts.values()] };
+  // A receipt can be made by anybody, for any license; only the licensed host's own counts.
+  const owners = new Set([...licenses.values()].map(({ licenseId, host }) => `${licenseId} ${hostKeyIdOf(host)}`));
+  const isOwn = (receipt: DeactivationReceipt) => owners.has(`${receipt.licenseId} ${hostKeyIdOf(receipt)}`);
+  return {
+    licenses: [...licenses.values()],
+    requests,
+    lists: [...lists.values()],
+    receipts: [...receipts.values()].filter(isOwn),
+  };
+}
+
+/** A request, or the license that was issued for it. */
+interface Named {
+  readonly requestId: string;
+  readonly host: { readonly signingKey: string };
+}
+
+/** A request can be made by anybody, with any id; only the licensed host's own counts, and of these the latest. */
+function requestKeyOf({ requestId, host }: Named): string {
+  return `${requestId} ${hostKeyIdOf(host)}`;
 }
 
 interface Past {
@@ -133,9 +157,7 @@ interface Past {
 function issuedFrom(license: License, { requests }: Documents): Past {
   const { licenseId, sequence, kind, customer, requestId, expires, services } = license;
   const hostKeyId = hostKeyIdOf(license.host);
-  const request = requests.get(requestId);
-  // A request can be made by anybody, with any id; only the licensed host's own counts.
-  const ledger = request !== undefined && hostKeyIdOf(request.host) === hostKeyId ? (request.ledger ?? null) : null;
+  const ledger = requests.get(requestKeyOf(license))?.ledger ?? null;
   const entry: Issued = {
     event: "issued",
     ...{ licenseId, sequence, kind, customer, requestId, hostKeyId, expires, ledger },
