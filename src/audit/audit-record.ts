@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** What the audit log tells. Names are stable: they may be added, never renamed or reused. */
-export const auditEvents = [
+const auditEvents = [
   // The log itself
   "audit.began",
   "audit.continued",
@@ -47,7 +47,7 @@ const detail = z.record(
 export type AuditDetail = z.infer<typeof detail>;
 
 /** One line of the log. `s` counts from 0 over all segments. */
-export const auditRecordSchema = z.strictObject({
+const auditRecordSchema = z.strictObject({
   s: z.int().nonnegative(),
   time: z.iso.datetime(),
   event: z.enum(auditEvents),

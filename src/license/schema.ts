@@ -29,12 +29,12 @@ export const label = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, "expected letters, digits, dots, dashes and underscores");
 
-export const digestsSchema = z.strictObject({ size: count, md5: md5Hex, sha256: sha256Hex });
+const digestsSchema = z.strictObject({ size: count, md5: md5Hex, sha256: sha256Hex });
 export type Digests = z.infer<typeof digestsSchema>;
 
 // ── fingerprint ──────────────────────────────────────────────────────────────────────────────────
 
-export const componentTypes = [
+const componentTypes = [
   "system-uuid",
   "board-serial",
   "chassis-serial",
@@ -47,14 +47,14 @@ export const componentTypes = [
 export type ComponentType = (typeof componentTypes)[number];
 
 /** One enrolled fact about a host. The value itself never leaves the host; `hash` is salted and slow. */
-export const componentSchema = z.strictObject({
+const componentSchema = z.strictObject({
   type: z.enum(componentTypes),
   weight: z.int().min(1).max(9),
   hash: base64,
 });
 export type Component = z.infer<typeof componentSchema>;
 
-export const platforms = ["physical", "vm", "container"] as const;
+const platforms = ["physical", "vm", "container"] as const;
 export type Platform = (typeof platforms)[number];
 
 const hostKeys = {
@@ -122,7 +122,7 @@ export type LicenseKind = (typeof licenseKinds)[number];
 export const enforcements = ["strict", "grace", "advisory"] as const;
 export type Enforcement = (typeof enforcements)[number];
 
-export const licensedFileSchema = digestsSchema.extend({ name: label });
+const licensedFileSchema = digestsSchema.extend({ name: label });
 export type LicensedFile = z.infer<typeof licensedFileSchema>;
 
 export const licenseSchema = z.strictObject({
@@ -199,13 +199,13 @@ export type DeactivationReceipt = z.infer<typeof deactivationReceiptSchema>;
 
 // ── license.conf ─────────────────────────────────────────────────────────────────────────────────
 
-export const tensorSpecSchema = z.strictObject({
+const tensorSpecSchema = z.strictObject({
   name: z.string().min(1).max(256),
   datatype: z.enum(datatypeNames),
   shape: z.array(z.int().min(-1)).max(8),
 });
 
-export const fileRoles = ["library", "dependency", "model"] as const;
+const fileRoles = ["library", "dependency", "model"] as const;
 export type FileRole = (typeof fileRoles)[number];
 
 /** The key of a plugin's configuration under which it finds its entitlements; no vendor's own config may use it. */
@@ -224,7 +224,7 @@ export const pluginConfigSchema = z
     `${ENTITLEMENTS_KEY}: is reserved for what is licensed`,
   );
 
-export const serviceConfSchema = z.strictObject({
+const serviceConfSchema = z.strictObject({
   name: label,
   version: label,
   /** Libraries in load order: dependencies first, the plugin ("library", exactly one) after them. */
