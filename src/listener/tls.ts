@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { ResolvedListen } from "../config/index.ts";
@@ -87,8 +87,35 @@ function readContext({ cert, key, clientCa }: TlsFiles): TlsContext {
     if (context.ca) new X509Certificate(context.ca);
     return context;
   } catch (error) {
-    const words = "tls: expected a certificate with its key, and certificates in clientCa, found something else";
-    throw new SignetError("CONFIG_INVALID", words, { cause: error });
+    const what = describeFault({ cert, key, clientCa }, context);
+    throw new SignetError("CONFIG_INVALID", what, { cause: error });
+  }
+}
+
+/** Which file it is, and what is wrong with it; OpenSSL says neither. */
+function describeFault(
+  { cert, key, clientCa }: Omit<TlsFiles, "requireClientCertificate">,
+  context: TlsContext & { readonly key: Buffer },
+): string {
+  const certificate = parsed(() => new X509Certificate(context.cert));
+  if (certificate === undefined) return `tls.cert: ${cert}: expected a certificate in PEM, found something else`;
+  const privateKey = parsed(() => createPrivateKey(context.key));
+  if (privateKey === undefined) {
+    return `tls.key: ${key}: expected a private key in PEM without a passphrase, found something else`;
+  }
+  if (!certificate.checkPrivateKey(privateKey)) return `tls.key: ${key}: is not the key of ${cert}`;
+  const ca = context.ca;
+  if (Buffer.isBuffer(ca) && parsed(() => new X509Certificate(ca)) === undefined) {
+    return `tls.clientCa: ${clientCa}: expected certificates in PEM, found something else`;
+  }
+  return `tls: ${cert}: expected a certificate that TLS can use with its key, found another`;
+}
+
+function parsed<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
   }
 }
 
