@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, realpath, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { DataDirectory } from "../config/index.ts";
@@ -110,6 +110,12 @@ async function authorizeStaged(data: DataDirectory, staged: string): Promise<Ins
 async function openBundle(bundle: string): Promise<string> {
   try {
     const directory = await realpath(bundle);
+    if (!(await stat(directory)).isDirectory()) {
+      throw new SignetError(
+        "FILE_UNREADABLE",
+        `${bundle}: is a file, expected the bundle, a directory with license.lic`,
+      );
+    }
     await lstat(join(directory, "license.lic"));
     return directory;
   } catch (error) {

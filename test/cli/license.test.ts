@@ -219,6 +219,16 @@ describe("beside a running server", () => {
   });
 });
 
+test("a bundle that is named by a file in it is told apart from one that is not there", () => {
+  const host = desk.useHost();
+  const refused = host.signet("license", "install", join(desk.useBundle(), "license.lic"));
+  expect(refused).toMatchObject({
+    exit: 2,
+    code: "FILE_UNREADABLE",
+    err: expect.stringContaining("is a file, expected"),
+  });
+});
+
 describe("check refuses what serve would", () => {
   const written = (host: OperatedHost, yaml: string) => writeFileSync(host.data.configFile, yaml);
   test.each([
@@ -230,6 +240,24 @@ describe("check refuses what serve would", () => {
     const host = desk.useHost();
     written(host, yaml);
     expect(host.signet("check")).toMatchObject({ exit: 2, out: "", code });
+  });
+
+  test("TLS files that do not fit together, naming the one that is wrong", () => {
+    const host = desk.useHost();
+    expect(host.signet("certs", "init")).toMatchObject({ exit: 0 });
+    for (const [tls, words] of [
+      ["cert: tls/server.crt, key: tls/ca.key", /tls\.key: .+ca\.key: is not the key of .+server\.crt/],
+      ["cert: tls/server.key, key: tls/server.key", /tls\.cert: .+server\.key: expected a certificate/],
+      ["cert: tls/server.crt, key: tls/ca.crt", /tls\.key: .+ca\.crt: expected a private key/],
+      ["cert: tls/server.crt, key: tls/server.key, clientCa: tls/ca.key", /tls\.clientCa: .+ca\.key: expected/],
+    ] as const) {
+      written(host, `tls: { ${tls} }\n`);
+      expect(host.signet("check")).toMatchObject({
+        exit: 2,
+        code: "CONFIG_INVALID",
+        err: expect.stringMatching(words),
+      });
+    }
   });
 
   test("a configuration that was named and is not there", () => {

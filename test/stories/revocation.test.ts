@@ -36,7 +36,10 @@ test("a license is withdrawn for good, and an issuer is replaced", {
     await server.says(/ERROR: the license in force was withdrawn; its services stop/);
     const said = await operator.isRefused(hello, 3, "LICENSE_REVOKED");
     expect(said).toContain("Ask your vendor for a new one.");
-    expect((await operator.types("signet license status")).out).toMatch(/^state +REFUSED: LICENSE_REVOKED$/m);
+    await server.says(/ERROR: the installed license is refused/);
+    const status = (await operator.types("signet license status")).out;
+    expect(status).toMatch(/^state +REFUSED: LICENSE_REVOKED$/m);
+    expect(status).toMatch(/^in force +none, STOPPED: LICENSE_REVOKED$/m);
     expect((await operator.types("signet trust revocations list")).out).toContain(licenseId);
     expect(await server.ends("SIGTERM")).toBe(0);
     await operator.isRefused("signet serve", 3, "LICENSE_REVOKED");

@@ -248,7 +248,11 @@ function describeServing({ licenseId, sequence, serving }: LicenseStatus): strin
   const present = isInstalled
     ? `this license, ${since}`
     : `${serving.licenseId}, sequence ${serving.sequence}, ${since}`;
-  return serving.refused === null ? present : `${present}; what is installed was REFUSED: ${serving.refused.code}`;
+  if (serving.refused === null) return present;
+  const { code } = serving.refused;
+  // What is taken away stops at once; any other refusal leaves what is in force.
+  if (isInstalled && (code === "LICENSE_REVOKED" || code === "LICENSE_UNTRUSTED")) return `none, STOPPED: ${code}`;
+  return `${present}; what is installed was REFUSED: ${code}`;
 }
 
 function describeState({ problems, services }: LicenseStatus): string {
