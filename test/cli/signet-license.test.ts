@@ -64,6 +64,18 @@ test("the program is found through links and prints data to stdout, talk to stde
   expect(JSON.parse(shown.stdout)).toMatchObject({ kind: "certificate", document: { role: "root", weakness: null } });
 });
 
+test("a register that is not there is not said to have no such line, and a mistyped head to be tampering", () => {
+  const directory = useDirectory();
+  expect(run(["vendor", "init", "--name", "ACME", "--out", "acme"], { cwd: directory }).status).toBe(0);
+  const register = (...words: string[]) => run(["register", ...words, "--vendor", "acme"], { cwd: directory });
+  expect(register("show")).toMatchObject({
+    status: 0,
+    stdout: "",
+    stderr: expect.stringContaining("register rebuild"),
+  });
+  expect(register("verify", "--head", "1234")).toMatchObject({ status: 2, stderr: expect.stringContaining("--head") });
+});
+
 test.each([
   ["an unknown command", ["forge"], 2, "USAGE"],
   ["a missing option", ["issue"], 2, "USAGE"],

@@ -70,7 +70,7 @@ async function issue(options: IssueOptions): Promise<void> {
   await verifyAbsent(options.out);
   const parsed = inFile(options.request, () => parseAcceptable(request, acceptWeak));
   const description = await loadServiceDescription(options.services, now);
-  const movedFrom = options.movedFrom === undefined ? undefined : await readInput(options.movedFrom);
+  const movedFrom = await readReceipt(options.movedFrom);
   const vendor = await openVendorDirectory(options.vendor, await readUnlock(options));
   const renewed = await chooseNumber(options, vendor, request);
   if (renewed !== undefined && movedFrom !== undefined) {
@@ -98,6 +98,15 @@ async function issue(options: IssueOptions): Promise<void> {
   say(`Copy ${options.out} to the host and run \`signet license install ${name}\` there, where it was copied to.`);
   sayIfEnding(vendor, now);
   say(`It is in ${join(options.vendor, "register.jsonl")}: --renew ${license.licenseId} renews it.`);
+}
+
+/** Looked at before the rest, so that the error names the file and no passphrase is asked for in vain. */
+async function readReceipt(file: string | undefined): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined;
+  const { parseDeactivationReceipt } = await import("../../../src/license/index.ts");
+  const bytes = await readInput(file);
+  inFile(file, () => parseDeactivationReceipt(bytes));
+  return bytes;
 }
 
 /** How the register finds the number of a renewal; undefined for a new license. */

@@ -40,7 +40,7 @@ export function registerCommand(): Command {
     .command("verify")
     .description("Verify every line of the register.")
     .requiredOption("--vendor <directory>", "the vendor's directory")
-    .option("--head <sha256>", "a head that was noted earlier, which must still be in the chain")
+    .option("--head <sha256>", "a head that was noted earlier, which must still be in the chain", parseHead)
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -112,13 +112,20 @@ function parseNumber(text: string): number {
   throw new InvalidArgumentError("Expected a whole number.");
 }
 
+function parseHead(text: string): string {
+  if (/^[0-9a-f]{64}$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected a head as `register verify` prints it, 64 digits from 0 to f.");
+}
+
 async function show(options: ShowOptions): Promise<void> {
   const { lines } = await read(options);
   const { license, host } = options;
   const chosen = lines.filter(
     (line) => (license === undefined || concernsLicense(line, license)) && (host === undefined || isOfHost(line, host)),
   );
-  if (chosen.length === 0) say("The register has no such line.");
+  if (lines.length === 0)
+    say("The register is empty. If it was lost, write it anew with `signet-license register rebuild`.");
+  else if (chosen.length === 0) say("The register has no such line.");
   printData(chosen, options, (all) => (all.length === 0 ? "" : formatTable(header, all.map(rowOf))));
 }
 
