@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { Command } from "commander";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { SignetError } from "../errors.ts";
@@ -48,6 +49,11 @@ describe("a program", () => {
     const result = await run(["do"], () => Promise.reject(new TypeError("x is undefined")));
     expect(result).toMatchObject({ out: "", exit: 1 });
     expect(result.err).toMatch(/^prog: INTERNAL: .*x is undefined.*\n$/);
+  });
+
+  test("that lacks a package, as after an update, says how to get it", async () => {
+    const result = await run(["do"], () => createRequire(import.meta.url)("no-such-package"));
+    expect(result).toMatchObject({ out: "", exit: 1, err: expect.stringMatching(/no-such-package.*`npm run setup`/) });
   });
 
   test.each([[["don"]], [["do", "--sise"]], [["do", "extra"]], [["do", "--size"]]])(

@@ -61,10 +61,16 @@ export async function runProgram(program: Command, args: readonly string[]): Pro
       return;
     }
     const error = errorFromThrown(thrown);
-    const next = error.code === "USAGE" ? `\`${pathOf(current)} --help\` shows how it is called.` : error.next;
-    say(formatError(program.name(), error, next));
+    say(formatError(program.name(), error, nextFor(error, current)));
     process.exitCode = error.exitCode;
   }
+}
+
+function nextFor(error: SignetError, command: Command): string {
+  if (error.code === "USAGE") return `\`${pathOf(command)} --help\` shows how it is called.`;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  const isPackageMissing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND";
+  return isPackageMissing ? "Run `npm run setup` in Signet's folder, as after every update." : error.next;
 }
 
 /** `signet license install`. */
