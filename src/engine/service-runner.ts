@@ -1,7 +1,8 @@
 import { SignetError } from "../errors.ts";
-import { alignTensor, type InputPlace, Slots } from "../plugin/index.ts";
+import { Slots } from "../plugin/index.ts";
 import { Entry, MAX_TIMER_MS } from "./entry.ts";
 import type { HostFacts, HostProcess } from "./host-process.ts";
+import { type WrittenInputs, writeInputs } from "./input.ts";
 import type { Job, JobResult } from "./job.ts";
 import { tensorsFromReply } from "./output.ts";
 import { Queue } from "./queue.ts";
@@ -220,11 +221,11 @@ export class ServiceRunner {
 
   #run(host: HostProcess, entry: Entry): void {
     const slot = this.#freeSlots.pop()!;
-    let inputs: { places: InputPlace[]; end: number };
+    let inputs: WrittenInputs;
     let end: () => void;
     const turnMs = performance.now();
     try {
-      inputs = this.#writeInputs(slot, entry.job);
+      inputs = writeInputs(this.name, entry.job.inputs, this.#slots.data(slot));
       // Last, so that nothing is charged for a job that could not have run.
       end = entry.job.begin();
     } catch (error) {
@@ -290,23 +291,6 @@ export class ServiceRunner {
     if (this.#supervisor.refusal && this.#running.size === 0) void this.#supervisor.end();
     this.#pump();
     if (this.#running.size + this.#queue.length === 0) this.#idle?.resolve();
-  }
-
-  #writeInputs(slot: number, job: Job): { places: InputPlace[]; end: number } {
-    const data = this.#slots.data(slot);
-    let end = 0;
-    const places = job.inputs.map((input) => {
-      const offset = alignTensor(end);
-      if (offset + input.data.byteLength > data.byteLength) {
-        const needed = job.inputs.reduce((sum, tensor) => sum + tensor.data.byteLength, 0);
-        const message = `${this.name}: inputs of ${needed} bytes, room for ${data.byteLength}`;
-        throw new SignetError("REQUEST_TOO_LARGE", message);
-      }
-      data.set(input.data, offset);
-      end = offset + input.data.byteLength;
-      return { shape: input.shape, offset, bytes: input.data.byteLength };
-    });
-    return { places, end: alignTensor(end) };
   }
 
   /** Answers the caller now. A running job is asked to stop; its slot is free when it really has. */
