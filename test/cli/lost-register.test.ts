@@ -1,61 +1,20 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
-import { openHostKey } from "../../src/license/index.ts";
-import { openHostLedger } from "../../src/service/index.ts";
-import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
-import { type Ended, runProgram } from "../helpers/programs.ts";
+import type { OperatedHost } from "../helpers/operator.ts";
+import type { Ended } from "../helpers/programs.ts";
+import { expectDone, fresh, spend, useVendorDesk, vendor } from "../helpers/vendor-desk.ts";
 
 /** A vendor whose register is lost, and what is left of it in the files that were sent and received. */
 
-const desk = useDesk();
-const acme = () => join(desk.directory, "acme");
-const register = () => join(acme(), "register.jsonl");
-const limits = { runs: 1000, runTimeMs: 36_000_000, concurrency: 2 };
+const { desk, acme, issue, license, useFreshHost } = useVendorDesk();
+const register = join(acme, "register.jsonl");
 
-beforeEach(() => rmSync(register(), { force: true }));
-
-function vendor(...args: string[]): Ended {
-  return runProgram("signet-license", args, { SIGNET_PASSPHRASE: "correct horse battery staple" });
-}
-
-function expectDone(ended: Ended): Ended {
-  expect(ended).toMatchObject({ exit: 0, code: "none" });
-  return ended;
-}
-
-function useFreshHost(): OperatedHost {
-  const host = useBareHost();
-  expectDone(host.signet("trust", "add", desk.root));
-  return host;
-}
-
-let files = 0;
-/** Beside the host's data directory: what its vendor has of it, too. */
-const fresh = (host: OperatedHost, name: string) => join(host.directory, `${++files}-${name}`);
-
-function issue(host: OperatedHost, terms?: object, ...flags: string[]): Ended & { readonly bundle: string } {
-  const [request, bundle] = [fresh(host, "host.req"), fresh(host, "bundle")];
-  expectDone(host.signet("host", "request", "--out", request));
-  return { ...desk.issue(request, bundle, terms, ...flags, "--json"), bundle };
-}
-
-function license(host: OperatedHost, terms?: object, ...flags: string[]): string {
-  const issued = issue(host, terms, ...flags);
-  expectDone(issued);
-  expectDone(host.signet("license", "install", issued.bundle));
-  return JSON.parse(issued.out).licenseId;
-}
-
-async function spend(host: OperatedHost, licenseId: string, runs: number): Promise<void> {
-  const ledger = await openHostLedger(host.data, await openHostKey(host.data.hostDir));
-  for (let run = 0; run < runs; run++) ledger.settle(ledger.debit(licenseId, "identity", limits));
-  ledger.close();
-}
+beforeEach(() => rmSync(register, { force: true }));
 
 function withdraw(host: OperatedHost, licenseId: string): { readonly list: string; readonly number: number } {
   const list = fresh(host, "list.crl");
-  const revoke = ["revoke", "--license", licenseId, "--vendor", acme(), "--out", list, "--json"];
+  const revoke = ["revoke", "--license", licenseId, "--vendor", acme, "--out", list, "--json"];
   return { list, number: JSON.parse(expectDone(vendor(...revoke)).out).number };
 }
 
@@ -65,7 +24,7 @@ function rebuild(hosts: readonly OperatedHost[], ...flags: string[]): Ended {
       .filter((name) => /^\d+-.*(?<!yaml)$/.test(name))
       .map((name) => join(directory, name)),
   );
-  return vendor("register", "rebuild", ...places, "--vendor", acme(), ...flags);
+  return vendor("register", "rebuild", ...places, "--vendor", acme, ...flags);
 }
 
 test("a lost register is rebuilt from bundles, requests, lists and receipts, says so, and decides as it did", async () => {
@@ -83,15 +42,15 @@ test("a lost register is rebuilt from bundles, requests, lists and receipts, say
   const receipt = fresh(old, "receipt.pem");
   expectDone(old.signet("license", "deactivate", "--out", receipt));
   license(next, undefined, "--moved-from", receipt);
-  const before = JSON.parse(vendor("register", "verify", "--vendor", acme(), "--json").out);
-  rmSync(register());
+  const before = JSON.parse(vendor("register", "verify", "--vendor", acme, "--json").out);
+  rmSync(register);
 
   const rebuilt = expectDone(rebuild([host, tried, old, next], "--json"));
   const found = JSON.parse(rebuilt.out);
   expect(found).toMatchObject({ licenses: 5, withoutRequest: 0, lists: 2, receipts: 1, listNumber: 2 });
   expect(found.lines).toBe(before.lines + 1);
-  expectDone(vendor("register", "verify", "--vendor", acme(), "--head", found.head));
-  expect(vendor("register", "show", "--vendor", acme()).out).toMatch(/^1 .* REBUILT +the next 7 lines/m);
+  expectDone(vendor("register", "verify", "--vendor", acme, "--head", found.head));
+  expect(vendor("register", "show", "--vendor", acme).out).toMatch(/^1 .* REBUILT +the next 7 lines/m);
 
   expect(JSON.parse(expectDone(issue(host, undefined, "--renew", id)).out)).toMatchObject({ sequence: 3 });
   expect(issue(tried, { validDays: 30, kind: "trial" })).toMatchObject({ exit: 3, code: "TRIAL_USED" });
@@ -107,13 +66,13 @@ test("a lost register is rebuilt from bundles, requests, lists and receipts, say
 test("what is not found is said: requests, and the number of lists, which the vendor may know", () => {
   const host = useFreshHost();
   const { bundle } = expectDone(issue(host)) && issue(host);
-  rmSync(register());
-  const rebuilt = expectDone(vendor("register", "rebuild", bundle, "--vendor", acme()));
+  rmSync(register);
+  const rebuilt = expectDone(vendor("register", "rebuild", bundle, "--vendor", acme));
   expect(rebuilt.err).toContain("1 license without its request");
   expect(rebuilt.err).toContain("--revocation-number");
   expect(withdraw(host, "00000000-0000-4000-8000-000000000000").number).toBe(1);
-  rmSync(register());
-  expectDone(vendor("register", "rebuild", bundle, "--vendor", acme(), "--revocation-number", "41"));
+  rmSync(register);
+  expectDone(vendor("register", "rebuild", bundle, "--vendor", acme, "--revocation-number", "41"));
   expect(withdraw(host, "00000000-0000-4000-8000-000000000000").number).toBe(42);
 });
 
@@ -123,7 +82,7 @@ test("a file that was changed or is another vendor's makes no register, nor does
   expectDone(issued);
   const present = { exit: 2, code: "FILE_EXISTS" };
   expect(rebuild([host])).toMatchObject(present);
-  rmSync(register());
+  rmSync(register);
 
   const file = join(issued.bundle, "license.lic");
   const kept = readFileSync(file, "utf8");
@@ -135,7 +94,7 @@ test("a file that was changed or is another vendor's makes no register, nor does
   const other = join(host.directory, "other");
   expectDone(vendor("vendor", "init", "--name", "Other", "--out", other, "--issuer-algorithm", "ed25519"));
   expect(vendor("register", "rebuild", file, "--vendor", other)).toMatchObject({ exit: 3, code: "LICENSE_UNTRUSTED" });
-  expect(vendor("register", "rebuild", desk.root, "--vendor", acme())).toMatchObject({ exit: 2, code: "USAGE" });
-  expect(vendor("register", "rebuild", other, "--vendor", acme())).toMatchObject({ exit: 2, code: "USAGE" });
-  expect([existsSync(register()), existsSync(join(other, "register.jsonl"))]).toEqual([false, false]);
+  expect(vendor("register", "rebuild", desk.root, "--vendor", acme)).toMatchObject({ exit: 2, code: "USAGE" });
+  expect(vendor("register", "rebuild", other, "--vendor", acme)).toMatchObject({ exit: 2, code: "USAGE" });
+  expect([existsSync(register), existsSync(join(other, "register.jsonl"))]).toEqual([false, false]);
 });

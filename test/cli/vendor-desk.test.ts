@@ -5,62 +5,15 @@ import { describe, expect, test } from "vitest";
 import { openHostKey } from "../../src/license/index.ts";
 import { openHostLedger } from "../../src/service/index.ts";
 import { attacksOn } from "../helpers/attack.ts";
-import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
-import { type Ended, runProgram } from "../helpers/programs.ts";
+import { type OperatedHost, useBareHost } from "../helpers/operator.ts";
+import { runProgram } from "../helpers/programs.ts";
+import { expectDone, fresh, request, spend, useVendorDesk, vendor } from "../helpers/vendor-desk.ts";
 
 const attack = attacksOn("the vendor's desk");
 
 /** What happens to licenses in real life, told with the real programs on both sides. */
 
-const desk = useDesk();
-const acme = () => join(desk.directory, "acme");
-const limits = { runs: 1000, runTimeMs: 36_000_000, concurrency: 2 };
-
-/** `signet-license` at the vendor's desk; issues need a passphrase, as do some others. */
-function vendor(...args: string[]): Ended {
-  return runProgram("signet-license", args, { SIGNET_PASSPHRASE: "correct horse battery staple" });
-}
-
-function expectDone(ended: Ended): Ended {
-  expect(ended).toMatchObject({ exit: 0, code: "none" });
-  return ended;
-}
-
-/** A host with a key of its own that has pinned the vendor's root. */
-function useFreshHost(): OperatedHost {
-  const host = useBareHost();
-  expectDone(host.signet("trust", "add", desk.root));
-  return host;
-}
-
-let files = 0;
-const fresh = (host: OperatedHost, name: string) => join(host.directory, `${++files}-${name}`);
-
-function request(host: OperatedHost): string {
-  const file = fresh(host, "host.req");
-  expectDone(host.signet("host", "request", "--out", file));
-  return file;
-}
-
-function issue(host: OperatedHost, license?: object, ...flags: string[]): Ended & { readonly bundle: string } {
-  const bundle = fresh(host, "bundle");
-  return { ...desk.issue(request(host), bundle, license, ...flags, "--json"), bundle };
-}
-
-/** Issues for a host and installs it there. */
-function license(host: OperatedHost, terms?: object, ...flags: string[]): string {
-  const issued = issue(host, terms, ...flags);
-  expectDone(issued);
-  expectDone(host.signet("license", "install", issued.bundle));
-  return JSON.parse(issued.out).licenseId;
-}
-
-/** Uses runs of the installed license, as a server that was then stopped. */
-async function spend(host: OperatedHost, licenseId: string, runs: number): Promise<void> {
-  const ledger = await openHostLedger(host.data, await openHostKey(host.data.hostDir));
-  for (let run = 0; run < runs; run++) ledger.settle(ledger.debit(licenseId, "identity", limits));
-  ledger.close();
-}
+const { desk, acme, issue, license, useFreshHost } = useVendorDesk();
 
 const runsLeft = (host: OperatedHost) =>
   JSON.parse(host.signet("license", "status", "--json").out).services[0].runsLeft as number;
@@ -78,7 +31,7 @@ describe("renewing", () => {
     // The old bundle's own file is behind the register by now.
     const again = issue(host, undefined, "--renew", join(renewed.bundle, "..", readFirstBundle(host), "license.lic"));
     expect(JSON.parse(expectDone(again).out)).toMatchObject({ licenseId: id, sequence: 3 });
-    const shown = vendor("register", "show", "--vendor", acme(), "--license", id, "--json");
+    const shown = vendor("register", "show", "--vendor", acme, "--license", id, "--json");
     const lines = JSON.parse(expectDone(shown).out);
     expect(lines.map((line: { sequence: number }) => line.sequence)).toEqual([1, 2, 3]);
     expect(lines[1].ledger.totals).toMatchObject({ identity: { runs: 10 } });
@@ -102,7 +55,7 @@ describe("renewing", () => {
       expect(issue(host)).toMatchObject({ exit: 3, code: "HOST_LEDGER_WENT_BACK" });
       expect(issue(host, undefined, "--accept-rollback", " ")).toMatchObject({ exit: 2, code: "USAGE" });
       expectDone(issue(host, undefined, "--renew", id, "--accept-rollback", "restored after a fire, ticket 4711"));
-      expect(vendor("register", "show", "--vendor", acme()).out).toContain("ROLLBACK ACCEPTED: restored after a fire");
+      expect(vendor("register", "show", "--vendor", acme).out).toContain("ROLLBACK ACCEPTED: restored after a fire");
       expectDone(issue(host, undefined, "--renew", id));
     },
   );
@@ -234,7 +187,7 @@ describe("moving a license", () => {
 describe("withdrawing", () => {
   const revoke = (host: OperatedHost, ...what: string[]) => {
     const list = fresh(host, "list.crl");
-    return { ...vendor("revoke", ...what, "--vendor", acme(), "--out", list, "--json"), list };
+    return { ...vendor("revoke", ...what, "--vendor", acme, "--out", list, "--json"), list };
   };
 
   test(
@@ -479,20 +432,20 @@ test(
   attack("edits and cuts the vendor's register", "a customer's name; the last line"),
   () => {
     const host = useFreshHost();
-    const register = join(acme(), "register.jsonl");
+    const register = join(acme, "register.jsonl");
     license(host);
     const kept = readFileSync(register);
-    const { head } = JSON.parse(vendor("register", "verify", "--vendor", acme(), "--json").out);
-    expectDone(vendor("register", "verify", "--vendor", acme(), "--head", head));
+    const { head } = JSON.parse(vendor("register", "verify", "--vendor", acme, "--json").out);
+    expectDone(vendor("register", "verify", "--vendor", acme, "--head", head));
     try {
       writeFileSync(register, kept.toString().replace("Example GmbH", "Example AG"));
       const refused = { exit: 3, code: "REGISTER_TAMPERED" };
-      expect(vendor("register", "verify", "--vendor", acme())).toMatchObject(refused);
-      expect(vendor("register", "show", "--vendor", acme())).toMatchObject(refused);
+      expect(vendor("register", "verify", "--vendor", acme)).toMatchObject(refused);
+      expect(vendor("register", "show", "--vendor", acme)).toMatchObject(refused);
       expect(issue(host)).toMatchObject(refused);
       writeFileSync(register, `${kept.toString().trimEnd().split("\n").slice(0, -1).join("\n")}\n`);
-      expectDone(vendor("register", "verify", "--vendor", acme()));
-      expect(vendor("register", "verify", "--vendor", acme(), "--head", head)).toMatchObject(refused);
+      expectDone(vendor("register", "verify", "--vendor", acme));
+      expect(vendor("register", "verify", "--vendor", acme, "--head", head)).toMatchObject(refused);
     } finally {
       writeFileSync(register, kept);
     }
