@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -10,6 +10,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { fileError, SignetError } from "../errors.ts";
+import { isKeyOf } from "../listener/index.ts";
 import { isDatatype, type Tensor } from "../tensor/index.ts";
 import { errorFromCall, parseServerAddress } from "./connection.ts";
 import { PUSHBACK_KEY } from "./errors.ts";
@@ -51,11 +52,12 @@ function createChannelCredentials({ caFile, certFile, keyFile }: InferenceClient
   // OpenSSL would take a file without certificates for an empty list, and then no server for genuine.
   if (ca) parsePem("certificates", caFile, () => new X509Certificate(ca));
   const certificate = cert && parsePem("a certificate", certFile, () => new X509Certificate(cert));
-  const privateKey = key && parsePem("a key without a passphrase", keyFile, () => createPrivateKey(key));
   // OpenSSL would take a key of another kind too, and then show no certificate.
-  if (certificate && privateKey && !certificate.checkPrivateKey(privateKey)) {
-    throw new SignetError("USAGE", `${keyFile}: is not the key of ${certFile}`);
+  const isItsKey = certificate && key ? isKeyOf(certificate, key) : true;
+  if (isItsKey === null) {
+    throw new SignetError("USAGE", `${keyFile}: expected a key without a passphrase in PEM, found something else`);
   }
+  if (!isItsKey) throw new SignetError("USAGE", `${keyFile}: is not the key of ${certFile}`);
   return ChannelCredentials.createSsl(ca || null, key || null, cert || null);
 }
 

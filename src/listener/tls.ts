@@ -1,8 +1,9 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { ResolvedListen } from "../config/index.ts";
 import { fileError, SignetError } from "../errors.ts";
+import { isKeyOf } from "./key-pair.ts";
 
 type TlsFiles = NonNullable<ResolvedListen["tls"]>;
 
@@ -99,11 +100,11 @@ function describeFault(
 ): string {
   const certificate = parsed(() => new X509Certificate(context.cert));
   if (certificate === undefined) return `tls.cert: ${cert}: expected a certificate in PEM, found something else`;
-  const privateKey = parsed(() => createPrivateKey(context.key));
-  if (privateKey === undefined) {
+  const isItsKey = isKeyOf(certificate, context.key);
+  if (isItsKey === null) {
     return `tls.key: ${key}: expected a private key in PEM without a passphrase, found something else`;
   }
-  if (!certificate.checkPrivateKey(privateKey)) return `tls.key: ${key}: is not the key of ${cert}`;
+  if (!isItsKey) return `tls.key: ${key}: is not the key of ${cert}`;
   const ca = context.ca;
   if (Buffer.isBuffer(ca) && parsed(() => new X509Certificate(ca)) === undefined) {
     return `tls.clientCa: ${clientCa}: expected certificates in PEM, found something else`;

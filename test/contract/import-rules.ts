@@ -56,7 +56,10 @@ const wordOwners: readonly { readonly word: RegExp; readonly what: string; reado
   {
     word: /\b(createPrivateKey|privateKeyFromPem|privateKeyFromAsn1|decryptPrivateKeyInfo|decryptRsaPrivateKey)\b/,
     what: "reads a private key",
-    owners: ["tools/license/signing-key.ts", "src/license/host-key.ts", "src/certs/tls-directory.ts"],
+    owners: [
+      ...["tools/license/signing-key.ts", "src/license/host-key.ts", "src/certs/tls-directory.ts"],
+      "src/listener/key-pair.ts",
+    ],
   },
   {
     word: /\bloadPlugin\b/,
