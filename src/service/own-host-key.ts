@@ -16,6 +16,6 @@ export async function openOwnHostKey(data: DataDirectory): Promise<HostKey> {
     if (!(error instanceof SignetError) || error.code !== "HOST_KEY_MISSING") throw error;
     const ledger = [data.ledgerDir, data.ledgerAnchorFile].find((path) => existsSync(path));
     if (ledger === undefined) throw error;
-    throw new SignetError("HOST_KEY_LOST", `${error.message}, but ${ledger} is of a ledger for that key`);
+    throw new SignetError("HOST_KEY_LOST", `${error.message}, but ${ledger} belongs to it`);
   }
 }
