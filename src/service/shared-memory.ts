@@ -189,7 +189,8 @@ function openObject(
   }
   try {
     const stats = fstatSync(fd);
-    if (!stats.isFile() || (user !== 0 && stats.uid !== user)) throw invalid(refusal);
+    // Root is no exception: proxies run as root, and who comes through one has its user.
+    if (!stats.isFile() || stats.uid !== user) throw invalid(refusal);
     if (offset + byteSize > stats.size) {
       throw invalid(
         `${where}: expected ${byteSize} bytes at ${offset} of ${quoteName(key)}, found ${stats.size} in all`,
