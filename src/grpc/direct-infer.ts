@@ -72,6 +72,8 @@ class DirectInfer implements DirectReceiver {
     this.#isAsked = true;
     this.#answer(call, this.#message).then(
       ([parts, nearEnd]) => {
+        // The job has ended, so that nobody reads the request any more; its outputs were copied from the slot.
+        call.release();
         call.sendMessage(parts);
         call.end(OK, "", nearEnd === null ? null : licenseFields(nearEnd));
         this.#release();
