@@ -154,6 +154,14 @@ describe("the data directory", () => {
     expect(dataDirectory(flag, surroundings).root).toBe(root);
   });
 
+  // Making directories there never ends in Node.
+  test.each(["/proc", "/proc/x/y", "/dev/fd/x"])("is not in %s", (path) => {
+    expect(errorOf(() => dataDirectory(path))).toMatchObject({
+      code: "FILE_UNREADABLE",
+      message: expect.stringContaining(`${path}: expected a directory that can hold files`),
+    });
+  });
+
   test("keeps the ledger's second anchor out of the ledger's directory", () => {
     const { ledgerDir, ledgerAnchorFile } = dataDirectory("/d");
     expect(ledgerAnchorFile.startsWith(`${ledgerDir}/`)).toBe(false);

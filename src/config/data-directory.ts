@@ -1,5 +1,7 @@
+import { statfsSync } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { SignetError } from "../errors.ts";
 
 /** Where everything that a host owns lies. Directories are made by whoever writes into them first. */
 export interface DataDirectory {
@@ -38,9 +40,11 @@ interface Surroundings {
 /**
  * The data directory: the --data flag, else SIGNET_DATA, else /var/lib/signet for root,
  * else $XDG_DATA_HOME/signet, else ~/.local/share/signet.
+ * @throws FILE_UNREADABLE where it is below /proc
  */
 export function dataDirectory(flag?: string, around: Surroundings = surroundings()): DataDirectory {
   const root = resolve(flag || around.env.SIGNET_DATA || defaultRoot(around));
+  verifyCanHoldFiles(root);
   const hostDir = join(root, "host");
   return {
     root,
@@ -58,6 +62,22 @@ export function dataDirectory(flag?: string, around: Surroundings = surroundings
     tlsDir: join(root, "tls"),
     homesDir: join(root, "homes"),
   };
+}
+
+/** The kernel's number for /proc, from statfs(2). */
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** Node's mkdirSync never ends where it is to make directories in /proc. */
+function verifyCanHoldFiles(path: string): void {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      if (statfsSync(at).type !== PROC_SUPER_MAGIC) return;
+    } catch {
+      if (at !== dirname(at)) continue; // not there, so the one above says
+      return;
+    }
+    throw new SignetError("FILE_UNREADABLE", `${path}: expected a directory that can hold files, found one of /proc`);
+  }
 }
 
 function defaultRoot({ env, uid, home }: Surroundings): string {
