@@ -277,8 +277,9 @@ export class HostProcess {
 
   /** Looks after what the child cannot be trusted to report: silence and memory. */
   #watch(): void {
-    if (!this.#isReady || this.#reason) return;
-    this.#silentBeats++;
+    if (this.#reason) return;
+    // Until it is ready it says nothing: the plugin has the thread that would.
+    if (this.#isReady) this.#silentBeats++;
     if (this.#silentBeats * BEAT_INTERVAL_MS > SILENCE_LIMIT_MS) {
       this.kill(
         new SignetError("SERVICE_UNRESPONSIVE", `${this.#options.service}: not heard for ${SILENCE_LIMIT_MS / 1000} s`),

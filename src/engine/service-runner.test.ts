@@ -201,6 +201,19 @@ describe("starting", () => {
     },
   );
 
+  test(
+    "a plugin that grows without end before it is ready is stopped at the limit too",
+    attack("misbehaves while it starts", "memory beyond its limit"),
+    async () => {
+      const started = useService(
+        faulty,
+        { create: "leak" },
+        { memoryLimitBytes: 400 * 2 ** 20, startTimeoutMs: 15_000 },
+      );
+      await expect(started).rejects.toMatchObject({ code: "SERVICE_OUT_OF_MEMORY" });
+    },
+  );
+
   test("the time a plugin has to start says nothing about how long it may live", async () => {
     const { runner, events } = await useService(faulty, {}, { startTimeoutMs: 3_000 });
     await runner.submit(faultyJob("sleep", 3_500));

@@ -46,7 +46,15 @@ void leak(int64_t mib) {
   last = block;
 }
 
-// The same in memory that counts as shared, though nobody shares it.
+// A GiB, not all of it at once.
+[[noreturn]] void leakAndStay() {
+  for (int blocks = 0;; ++blocks) {
+    if (blocks < 16) leak(64);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+// A block in memory that counts as shared, though nobody shares it.
 void leakShared(int64_t mib) {
   const size_t size = static_cast<size_t>(mib) << 20;
   void *block = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -103,7 +111,7 @@ class Faulty {
     facts.concurrent = true;
     facts.cancellable = true;
     facts.progress = true;
-    facts.config = {{"create", "What create() does wrong: fail, segv, exit or loop."}};
+    facts.config = {{"create", "What create() does wrong: fail, segv, exit, loop or leak."}};
     return facts;
   }
 
@@ -116,7 +124,8 @@ class Faulty {
     else if (how == "segv") segv();
     else if (how == "exit") std::exit(0);
     else if (how == "loop") loopForEver();
-    else throw std::invalid_argument("config.create: expected fail, segv, exit or loop");
+    else if (how == "leak") leakAndStay();
+    else throw std::invalid_argument("config.create: expected fail, segv, exit, loop or leak");
   }
 
   std::vector<signet::TensorSpec> inputs() const { return {{"mode", SIGNET_BYTES, {1}}, {"amount", SIGNET_INT64, {1}}}; }
