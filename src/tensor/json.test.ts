@@ -59,9 +59,10 @@ describe("a tensor in JSON", () => {
     ["FP32", "1"],
     ["FP32", null],
     ["FP32", []],
+    ["FP32", { a: 2n ** 60n }],
     ["BYTES", {}],
     ["BYTES", null],
-  ])("of %s has no element %j", (datatype, element) => {
+  ])("of %s has no element of another kind (%#)", (datatype, element) => {
     expect(codeOf(datatype, [element], [1])).toBe("REQUEST_MALFORMED");
   });
 

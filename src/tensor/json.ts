@@ -136,5 +136,7 @@ function numberOrName(value: number): number | string {
 }
 
 function describe(element: unknown): string {
-  return (typeof element === "bigint" ? element.toString() : JSON.stringify(element)).slice(0, 100);
+  // Integers that a double cannot hold may be inside it too.
+  const text = JSON.stringify(element, (_key, value) => (typeof value === "bigint" ? value.toString() : value));
+  return text.slice(0, 100);
 }

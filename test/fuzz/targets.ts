@@ -20,6 +20,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   pem: async () => (await import("./targets/texts.ts")).pem(),
   elf: async () => (await import("./targets/elf.ts")).elf(),
   "infer-request": async () => (await import("./targets/infer-request.ts")).inferRequest(),
+  "http-infer-request": async () => (await import("./targets/http-infer-request.ts")).httpInferRequest(),
   "http2-frames": async () => (await import("./targets/http2.ts")).http2Frames(),
   "http2-headers": async () => (await import("./targets/http2.ts")).http2Headers(),
   "http2-messages": async () => (await import("./targets/http2.ts")).http2Messages(),
