@@ -124,9 +124,10 @@ export class LicenseRenewal {
       const error = SignetError.from(thrown);
       this.#refused = { code: error.code, message: error.message, at: new Date().toISOString() };
       const { licenseId, sequence } = this.inForce.authorized.license;
+      const isServed = this.#parts.inference.services.some(({ runner }) => runner.state !== "refused");
       log.error(
         { err: error, inForce: { licenseId, sequence } },
-        "the installed license is refused; the one in force stays",
+        isServed ? "the installed license is refused; the one in force stays" : "the installed license is refused",
       );
       onRefused(error);
     } finally {
