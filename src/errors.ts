@@ -409,6 +409,12 @@ export const errorCatalogue = {
     meaning: "The request is larger than the server accepts.",
     next: "Send less at a time, or raise slotMiB and maxMessageMiB.",
   },
+  SERVER_OVERLOADED: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The server holds as many requests as it has memory for.",
+    next: "Try again shortly, or send fewer large requests at a time.",
+  },
   SHARED_MEMORY_OFF: {
     status: "FAILED_PRECONDITION",
     exit: 1,

@@ -2,17 +2,29 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gunzip, inflate } from "node:zlib";
 import { SignetError } from "../errors.ts";
+import type { BodyBudget } from "./body-budget.ts";
 
 const decompressors = new Map([
   ["gzip", promisify(gunzip)],
   ["deflate", promisify(inflate)],
 ]);
 
+export interface BodyLimits {
+  /** As sent, and as decompressed. */
+  readonly maxBytes: number;
+  /** Holds what was read until the request is answered. */
+  readonly budget: BodyBudget;
+}
+
 /**
  * The body of a request, decompressed. Neither what is sent nor what it becomes may be longer than allowed.
- * @throws REQUEST_TOO_LARGE, REQUEST_MALFORMED, CANCELLED where the client goes away
+ * @throws REQUEST_TOO_LARGE, REQUEST_MALFORMED, SERVER_OVERLOADED, CANCELLED where the client goes away
  */
-export async function readBody(request: IncomingMessage, response: ServerResponse, maxBytes: number): Promise<Buffer> {
+export async function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { maxBytes, budget }: BodyLimits,
+): Promise<Buffer> {
   const encoding = request.headers["content-encoding"]?.trim().toLowerCase() ?? "identity";
   const decompress = decompressors.get(encoding);
   if (decompress === undefined && encoding !== "identity") {
@@ -22,13 +34,22 @@ export async function readBody(request: IncomingMessage, response: ServerRespons
   }
   const announced = Number(request.headers["content-length"] ?? 0);
   if (announced > maxBytes) throw tooLarge(maxBytes);
+  let held = 0;
+  const hold = (bytes: number) => {
+    budget.take(bytes);
+    held += bytes;
+  };
+  response.once("close", () => budget.giveBack(held));
   // A client that waits to be asked has not sent its body to be thrown away where it was refused.
   if (expectsContinue(request)) response.writeContinue();
-  const body = await collect(request, maxBytes);
+  const body = await collect(request, maxBytes, hold);
   if (decompress === undefined) return body;
   try {
-    return await decompress(body, { maxOutputLength: maxBytes });
+    const decompressed = await decompress(body, { maxOutputLength: maxBytes });
+    hold(decompressed.byteLength);
+    return decompressed;
   } catch (cause) {
+    if (cause instanceof SignetError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(maxBytes);
     throw malformed(`body: expected ${encoding}, found something else`, cause);
   }
@@ -39,7 +60,7 @@ export function expectsContinue({ headers }: IncomingMessage): boolean {
   return headers.expect?.toLowerCase() === "100-continue";
 }
 
-async function collect(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+async function collect(request: IncomingMessage, maxBytes: number, hold: (bytes: number) => void): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
@@ -47,6 +68,7 @@ async function collect(request: IncomingMessage, maxBytes: number): Promise<Buff
     for await (const chunk of request.iterator({ destroyOnReturn: false })) {
       bytes += (chunk as Buffer).length;
       if (bytes > maxBytes) throw tooLarge(maxBytes);
+      hold((chunk as Buffer).length);
       chunks.push(chunk as Buffer);
     }
   } catch (error) {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { z } from "zod";
 import { SignetError } from "../errors.ts";
 import type { Identity } from "../service/index.ts";
-import { readBody } from "./body.ts";
+import { type BodyLimits, readBody } from "./body.ts";
 import { parseJsonAs } from "./json.ts";
 
 /** What is answered where JSON with status 200 is not all. */
@@ -45,18 +45,18 @@ export class Call {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #identity: Identity | null;
-  readonly #maxBodyBytes: number;
+  readonly #limits: BodyLimits;
   readonly #parameters: Readonly<Record<string, string>>;
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    facts: { identity: Identity | null; maxBodyBytes: number; parameters: Readonly<Record<string, string>> },
+    facts: { identity: Identity | null; limits: BodyLimits; parameters: Readonly<Record<string, string>> },
   ) {
     this.#request = request;
     this.#response = response;
     this.#identity = facts.identity;
-    this.#maxBodyBytes = facts.maxBodyBytes;
+    this.#limits = facts.limits;
     this.#parameters = facts.parameters;
   }
 
@@ -86,9 +86,9 @@ export class Call {
     return Array.isArray(value) ? value[0] : value;
   }
 
-  /** @throws REQUEST_TOO_LARGE, REQUEST_MALFORMED, CANCELLED */
+  /** @throws REQUEST_TOO_LARGE, REQUEST_MALFORMED, SERVER_OVERLOADED, CANCELLED */
   body(): Promise<Buffer> {
-    return readBody(this.#request, this.#response, this.#maxBodyBytes);
+    return readBody(this.#request, this.#response, this.#limits);
   }
 
   /** The body as JSON of a known form. @throws REQUEST_TOO_LARGE, REQUEST_MALFORMED, CANCELLED */

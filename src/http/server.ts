@@ -9,6 +9,7 @@ import { errorFromBind, type ListenerTls } from "../listener/index.ts";
 import type { GateParts, Identity } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
 import { expectsContinue } from "./body.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { Answer, Call, peerOf, type Route } from "./call.ts";
 import { passGate } from "./call-gate.ts";
 import { failureFromError, type HttpFailure } from "./errors.ts";
@@ -25,6 +26,9 @@ export interface HttpServerOptions extends InferenceEdge, GateParts {
 const GOODBYE_MS = 500;
 /** A call needs a connection of its own here, and each costs the gateway a descriptor. */
 const MAX_CONNECTIONS = 1024;
+/** What all requests together may have in memory: so many of the largest, and at least a GiB. The same as over gRPC. */
+const HELD_BODIES = 6;
+const MIN_HELD_BYTES = 2 ** 30;
 /** How long a client may take over its headers, over a whole request, and over taking an answer without a byte moving. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 120_000;
@@ -40,11 +44,13 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
   readonly #app: FastifyInstance;
+  readonly #budget: BodyBudget;
   #isClosing = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#server = createListener(options.tls);
+    this.#budget = new BodyBudget(Math.max(MIN_HELD_BYTES, HELD_BODIES * options.maxMessageBytes));
     this.#app = Fastify({
       serverFactory: (handler) => {
         // A client that asks before it sends its body is refused before it does.
@@ -114,7 +120,8 @@ export class HttpServer {
     this.#logEnd(route, identity, raw, reply);
     try {
       const parameters = request.params as Record<string, string>;
-      const call = new Call(raw, reply.raw, { identity, maxBodyBytes: route.maxBodyBytes ?? 0, parameters });
+      const limits = { maxBytes: route.maxBodyBytes ?? 0, budget: this.#budget };
+      const call = new Call(raw, reply.raw, { identity, limits, parameters });
       const answered = await route.answer(call);
       const answer = answered instanceof Answer ? answered : new Answer(200, answered);
       return this.#send(raw, reply, answer);

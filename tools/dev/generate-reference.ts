@@ -96,7 +96,8 @@ function errorsPage(): string {
 
 Every failure has a code. Codes are stable: new ones may come, none is renamed or reused. The commands print
 \`signet: CODE: what happened. What to do next.\` in one line and end with the exit code; over gRPC the code is in
-the trailing metadata \`signet-code\`, beside the status.
+the trailing metadata \`signet-code\`, beside the status, and over REST in a header of that name and in the body;
+[rest.md](rest.md#errors) has the HTTP statuses.
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 refused by license or verification.
 

@@ -7,6 +7,7 @@ import {
   dataDirectory,
   loadConfig,
   readLaunch,
+  resolveHttpListen,
   resolveListen,
   type ServerConfig,
   unlicensedSettings,
@@ -55,6 +56,7 @@ async function check(options: CheckOptions): Promise<void> {
   const file = options.config ?? data.configFile;
   const config = loadConfig({ file, required: options.config !== undefined });
   const listen = resolveListen(config);
+  const http = resolveHttpListen(config);
   openTls(listen);
   const tokens = readTokens(data.accessFile);
   const first = await authorizeFirst(data, (hostKey) => readHostLedger(data, hostKey));
@@ -65,6 +67,7 @@ async function check(options: CheckOptions): Promise<void> {
   const found = {
     config: file,
     listen: listen.address,
+    http: http?.address ?? null,
     tls: listen.tls !== null,
     tokens: tokens.length,
     license: { licenseId, sequence, kind, vendor, customer, expires, graceDays, time },
@@ -83,6 +86,7 @@ async function check(options: CheckOptions): Promise<void> {
     [
       formatFields([
         ["listen", `${found.listen}${found.tls ? " with TLS" : " in plaintext"}`],
+        ["REST", found.http ?? "off"],
         ["tokens", found.tokens],
         ["license", `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`],
         ["vendor", vendor],
