@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../errors.ts";
 import { dataDirectory } from "./data-directory.ts";
-import { parseListen, resolveListen } from "./listen.ts";
+import { parseListen, resolveHttpListen, resolveListen } from "./listen.ts";
 import { loadConfig, parseConfig } from "./load.ts";
 import { serviceSettings } from "./schema.ts";
 
@@ -100,6 +100,21 @@ describe("loading", () => {
 });
 
 describe("listening", () => {
+  test("is for gRPC alone, unless REST is turned on, by the same rules", () => {
+    expect(resolveHttpListen(parseConfig({}, "test"))).toBeNull();
+    expect(resolveHttpListen(parseConfig({ http: {} }, "test"))).toMatchObject({
+      address: "127.0.0.1:8000",
+      tls: null,
+    });
+    const wide = parseConfig({ http: { listen: "0.0.0.0:8000" } }, "test");
+    expect(errorOf(() => resolveHttpListen(wide))).toMatchObject({
+      code: "INSECURE_LISTEN",
+      message: /^http\.listen: /,
+    });
+    expect(resolveHttpListen({ ...wide, insecure: true })).toMatchObject({ host: "0.0.0.0", port: 8000 });
+    expect(resolveHttpListen({ ...wide, tls })).toMatchObject({ tls });
+  });
+
   const tls = { cert: "/c", key: "/k", clientCa: null, requireClientCertificate: false };
 
   test.each([

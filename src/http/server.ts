@@ -32,7 +32,7 @@ const MIN_HELD_BYTES = 2 ** 30;
 /** How long a client may take over its headers, over a whole request, and over taking an answer without a byte moving. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 120_000;
-const ANSWER_TIMEOUT_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 30_000; // or twice as long: Node looks whether anything went out since it last looked
 const TIMEOUT_LOOK_MS = 2000;
 /** Longer than load balancers keep theirs, so that they and not the server end an idle connection. */
 const KEEP_ALIVE_MS = 75_000;

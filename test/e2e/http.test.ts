@@ -1,7 +1,17 @@
+import { Writable } from "node:stream";
 import { deflateSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { parseConfig } from "../../src/config/index.ts";
+import { startServer } from "../../src/server.ts";
 import { addToken } from "../../src/service/index.ts";
-import { faultyService, identityService, startLicensedServer, useServer } from "../helpers/licensed-host.ts";
+import { createLog } from "../../src/telemetry/index.ts";
+import {
+  faultyService,
+  identityService,
+  startLicensedServer,
+  useLicensedHost,
+  useServer,
+} from "../helpers/licensed-host.ts";
 import { binaryBody, RestClient, statusOf } from "../helpers/rest-client.ts";
 
 const http = { listen: "127.0.0.1:0" };
@@ -293,6 +303,22 @@ describe("operators", () => {
     const on = operator.post("/v2/trace/setting", { trace_level: ["TIMESTAMPS"] });
     expect(await statusOf(on)).toEqual({ status: 400, code: "TRACING_OFF" });
   });
+});
+
+test("an address for REST that is taken ends the start before any service has a process", async () => {
+  const { data } = await useLicensedHost([identityService]);
+  const config = parseConfig({ listen: "127.0.0.1:0", http: { listen: host.server.httpAddress! } }, "test");
+  const log: Record<string, unknown>[] = [];
+  const destination = new Writable({
+    write(line, _, done) {
+      log.push(JSON.parse(String(line)));
+      done();
+    },
+  });
+  const starting = startServer({ data, config, log: createLog({ level: "info", format: "json", destination }) });
+  await expect(starting).rejects.toMatchObject({ code: "ADDRESS_IN_USE" });
+  expect(log.map(({ msg }) => msg)).toContain("first authorization passed");
+  expect(log.filter(({ state }) => state === "starting")).toEqual([]);
 });
 
 test("a license near its end is told of with every inference", async () => {
