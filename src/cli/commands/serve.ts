@@ -27,10 +27,12 @@ interface ServeOptions extends DataFormat {
 /** `signet serve`: the server, in the foreground, as systemd wants it. */
 export function serveCommand(): Command {
   return new Command("serve")
-    .description("Verify the license and every library, then serve the licensed services over gRPC.")
+    .description(
+      "Verify the license and every library, then serve the licensed services over gRPC, and REST where configured.",
+    )
     .helpCommand(false)
     .option("--config <file>", "the configuration (default: signet.yaml in the data directory)")
-    .option("--listen <address>", "where to listen, instead of what the configuration says", parseAddress)
+    .option("--listen <address>", "where to listen for gRPC, instead of what the configuration says", parseAddress)
     .addOption(new Option("--log-level <level>", "the least severe lines that are written").choices(logLevels))
     .addOption(
       new Option("--log-format <format>", "how they are written (default: pretty on a terminal)").choices(logFormats),
