@@ -47,7 +47,9 @@ export function drawDisturbance(random: Random): DisturbanceName {
 
 /** A renewal while it serves: more runs, and now and then another process or another version. */
 async function renew({ desk, server, random, verdict }: Scene): Promise<void> {
-  const decided = server.logged(isDecision);
+  // Of this license: a list that came just before has the server decide about the one before it once more.
+  const { sequence } = desk;
+  const decided = server.logged((line) => isDecision(line) && line.sequence !== sequence);
   await desk.renew({
     meteredRuns: desk.terms.meteredRuns + 100 + random.below(400),
     ...(random.chance(0.3) ? { identityConcurrency: 1 + random.below(3) } : {}),
