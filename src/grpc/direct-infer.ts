@@ -15,7 +15,7 @@ const UNIMPLEMENTED = 12;
 
 /**
  * ModelInfer as it comes from our own transport, without grpc-js between: the same gate, the same request and the same
- * answers as inference.ts has. The tests of what clients see run on both transports, and so on both.
+ * answers as inference.ts has. The tests of what clients see run on both transports, and so on both of these paths.
  */
 export function directRoutes(edge: InferenceEdge & GateParts): ReadonlyMap<string, DirectRoute> {
   const { ModelInfer } = inferenceService();

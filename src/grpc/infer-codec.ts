@@ -157,70 +157,37 @@ function readText(bytes: Buffer, end: number): string | null {
   return text;
 }
 
-/** As protobufjs would write `{triton_final_response: {bool_param: true}}` into a response's parameters. */
-const FINAL_PARAMETERS = Buffer.concat([
-  Buffer.from([0x22, 27, 0x0a, 21]),
-  Buffer.from("triton_final_response"),
-  Buffer.from([0x12, 2, 0x08, 1]),
-]);
-
 /**
  * The response in pieces, one after the other on the wire; raw contents are not copied. Null where it has parameters
  * of outputs, which protobufjs writes.
  */
 export function encodePlainResponse(response: InferResponseMessage): Buffer[] | null {
-  return encodeParts(response, null);
-}
-
-/** The same as the answer of a stream: ModelStreamInferResponse without an error, marked as the last of its request. */
-export function encodePlainStreamResponse(response: InferResponseMessage): Buffer[] | null {
-  return encodeParts(response, FINAL_PARAMETERS);
-}
-
-function encodeParts(response: InferResponseMessage, streamParameters: Buffer | null): Buffer[] | null {
   const { model_name, model_version, id, outputs, raw_output_contents: raw } = response;
   for (const { parameters } of outputs) if (parameters !== undefined) return null;
-  // First what lies before the first raw contents, with room for a head that says how long all of it is.
-  let headBytes = textBytes(model_name) + textBytes(model_version) + textBytes(id) + (streamParameters?.length ?? 0);
+  // First what lies before the first raw contents.
+  let headBytes = textBytes(model_name) + textBytes(model_version) + textBytes(id);
   for (const output of outputs) headBytes += 1 + MAX_VARINT_BYTES + outputBytes(output);
-  const scratch = Buffer.allocUnsafe(MAX_HEAD_BYTES + headBytes + 1 + MAX_VARINT_BYTES);
-  let end = MAX_HEAD_BYTES;
-  end = writeText(scratch, end, 0x0a, model_name);
+  const scratch = Buffer.allocUnsafe(headBytes + 1 + MAX_VARINT_BYTES);
+  let end = writeText(scratch, 0, 0x0a, model_name);
   end = writeText(scratch, end, 0x12, model_version);
   end = writeText(scratch, end, 0x1a, id);
-  if (streamParameters !== null) end += streamParameters.copy(scratch, end);
   for (const output of outputs) end = writeOutput(scratch, end, output);
   const parts: Buffer[] = [];
-  let bytes = end - MAX_HEAD_BYTES;
   for (let index = 0; index < raw.length; index++) {
-    const { byteLength } = raw[index]!;
+    const bytes = bufferOf(raw[index]!);
     if (index === 0) {
-      const before = end;
-      end = writeLength(scratch, end, 0x32, byteLength);
-      bytes += end - before;
-      parts.push(scratch); // replaced below by what of it is used
+      end = writeLength(scratch, end, 0x32, bytes.length);
     } else {
       const prefix = Buffer.allocUnsafe(1 + MAX_VARINT_BYTES);
-      const length = writeLength(prefix, 0, 0x32, byteLength);
-      parts.push(prefix.subarray(0, length));
-      bytes += length;
+      parts.push(prefix.subarray(0, writeLength(prefix, 0, 0x32, bytes.length)));
     }
-    if (byteLength > 0) parts.push(bufferOf(raw[index]!));
-    bytes += byteLength;
+    if (bytes.length > 0) parts.push(bytes);
   }
-  let start = MAX_HEAD_BYTES;
-  if (streamParameters !== null) {
-    // Field 2, infer_response, and its length.
-    start -= 1 + varintBytes(bytes);
-    writeLength(scratch, start, 0x12, bytes);
-  }
-  parts[0] = scratch.subarray(start, end);
-  return parts;
+  return [scratch.subarray(0, end), ...parts];
 }
 
 /** A varint of up to 2^35, and the tag before it. */
 const MAX_VARINT_BYTES = 5;
-const MAX_HEAD_BYTES = 1 + MAX_VARINT_BYTES;
 
 function textBytes(text: string): number {
   return 1 + MAX_VARINT_BYTES + text.length * 3;
