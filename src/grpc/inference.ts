@@ -2,16 +2,12 @@ import { type handleBidiStreamingCall, Metadata, type ServerDuplexStream, type S
 import type { AuditLog } from "../audit/index.ts";
 import {
   type CallQuotas,
-  type Inference,
-  type LogSettings,
   modelConfig,
   modelMetadata,
   modelStatistics,
-  type Repository,
+  type ServedParts,
   type Service,
-  type SharedMemory,
   serverMetadata,
-  type Tracing,
 } from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
@@ -28,17 +24,9 @@ import { settingsHandlers } from "./settings.ts";
 import { sharedMemoryHandlers } from "./shared-memory.ts";
 import { decodeInferRequest } from "./tensors.ts";
 
-export interface InferenceEdge {
-  readonly inference: Inference;
-  readonly repository: Repository;
-  readonly sharedMemory: SharedMemory;
-  readonly tracing: Tracing;
-  readonly logSettings: LogSettings;
+export interface InferenceEdge extends ServedParts {
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
-  readonly version: string;
-  /** Whether the server takes calls and every service is ready. */
-  isReady(): boolean;
 }
 
 /** The calls of inference.GRPCInferenceService: decode, ask the service, encode. */

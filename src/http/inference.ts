@@ -1,14 +1,10 @@
 import {
-  type Inference,
-  type LogSettings,
   modelConfig,
   modelMetadata,
   modelStatistics,
-  type Repository,
+  type ServedParts,
   type Service,
-  type SharedMemory,
   serverMetadata,
-  type Tracing,
 } from "../service/index.ts";
 import { Answer, type Call, type Route } from "./call.ts";
 import { infer } from "./infer.ts";
@@ -17,16 +13,8 @@ import { settingsRoutes } from "./settings.ts";
 import { sharedMemoryRoutes } from "./shared-memory.ts";
 import { inferRequestSchema } from "./tensors.ts";
 
-export interface InferenceEdge {
-  readonly inference: Inference;
-  readonly repository: Repository;
-  readonly sharedMemory: SharedMemory;
-  readonly tracing: Tracing;
-  readonly logSettings: LogSettings;
-  readonly version: string;
+export interface InferenceEdge extends ServedParts {
   readonly maxMessageBytes: number;
-  /** Whether the server takes calls and every service is ready. */
-  isReady(): boolean;
 }
 
 /** The calls of the v2 protocol's REST form: decode, ask the service, encode. */

@@ -37,6 +37,7 @@ export {
 } from "./repository.ts";
 export { installRevocationList, readRevocationLists } from "./revocations.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
+export type { ServedParts } from "./served-parts.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
 export { serverMetadata } from "./server-metadata.ts";
 export type { Duration, ServiceStatistics } from "./service-statistics.ts";
