@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /** Tests of what clients see on the wire, which is the same on either HTTP/2. */
 const onBothTransports = [
-  "test/e2e/{call-gate,flow,health,hostile-wire,protocol,shutdown,tls}.test.ts",
+  "test/e2e/{batching,call-gate,flow,grpc-web,health,hostile-wire,metrics,shutdown,stream,tls}.test.ts",
   "test/security/connections.test.ts",
 ];
 

@@ -144,7 +144,7 @@ async function openChecks(): Promise<Check[]> {
   const runLog = openRunLog(data.runLogFile, log);
   const output = { dtype: 2, shape: [bytes.length], offset: 0, bytes: bytes.length };
   const reply = { ok: true as const, outputs: [output], runUs: 1 };
-  const slot = new Uint8Array(1 << 20);
+  const slot = Buffer.alloc(1 << 20);
   const runLine = () =>
     runLog.append({
       time: new Date().toISOString(),
@@ -191,7 +191,7 @@ async function openChecks(): Promise<Check[]> {
     {
       name: "answer of the plugin's process checked and copied",
       times: 1,
-      act: () => tensorsFromReply(conf.name, reply, conf.outputs, slot),
+      act: () => tensorsFromReply(conf.name, reply, conf.outputs, slot, false),
     },
     { name: "warnings trailer: is the end near", times: 1, act: () => isNearEnd(authorization.time) },
     { name: "line of the run log, written", times: 1, act: runLine, after: () => runLog.flush() },

@@ -1,92 +1,111 @@
-import { cpus } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { type Cell, cells } from "./cells.ts";
-import { createBenchHost, root } from "./host.ts";
+import { Fleet } from "./fleet.ts";
 import { measure, Rounds } from "./measure.ts";
-import { aioServer, type BenchServer, cppServer, signetServer, tritonServer } from "./servers.ts";
+import { formatCell, formatVerdict } from "./report.ts";
+import { type CellResult, describeMachine, type Result, resultOf } from "./result.ts";
+import type { OwnServer, ServerKind } from "./servers.ts";
 
 /**
- * `npm run bench`: Signet beside other servers that do the same, in one run on one machine. All are started first and
- * measured one after the other, in the other direction each round. Ratios are of the same round, and their medians
- * are printed; CPU time per request is the figure that a noisy machine disturbs least. `--quick` takes a minute.
+ * `npm run bench`: Signet beside other servers that do the same, in one run on one machine. The servers of a cell are
+ * measured one after the other, in the other direction each round. Ratios are of the same round, and their medians are
+ * printed; CPU time per request is the figure that a noisy machine disturbs least. `--quick` takes a minute.
  */
 
-const isQuick = process.argv.includes("--quick");
-const rounds = isQuick ? 3 : 5;
-const seconds = isQuick ? 0.6 : 1;
-const warmUpSeconds = isQuick ? 0.3 : 0.6;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    rounds: { type: "string" },
+    json: { type: "string" },
+  },
+});
+const rounds = values.rounds === undefined ? (values.quick ? 3 : 5) : Number(values.rounds);
+if (!(Number.isInteger(rounds) && rounds > 0))
+  throw new Error(`--rounds: expected a whole number, found ${values.rounds}`);
+const secondsEach = values.quick ? 0.4 : 1;
+const warmUpSeconds = values.quick ? 0.2 : 0.5;
+/** Before a server's first measurement: Node needs seconds under load until what it does here is compiled. */
+const firstWarmUpSeconds = values.quick ? 2 : 8;
+const words = [values.only ?? "", ...positionals].join(" ").toLowerCase().split(/\s+/).filter(Boolean);
 
-const plugin = join(root, "build", "native", "libsignet_identity.so");
-const services = [{ name: "identity", library: plugin, limits: { runs: 1e9, concurrency: 2 } }];
-const hosts = [createBenchHost(services), createBenchHost(services, { transport: "node" })] as const;
-const kinds = [
-  cppServer("C++"),
-  cppServer("C++ with plugin", ["--plugin", plugin]),
-  signetServer("signet", hosts[0]),
-  signetServer("signet, node:http2", hosts[1]),
-  aioServer,
-  tritonServer,
-];
-
-const servers: BenchServer[] = [];
-try {
-  console.log(`${cpus().length} x ${cpus()[0]!.model}, Node ${process.version}, ${rounds} rounds of ${seconds} s\n`);
-  for (const kind of kinds) {
-    const why = kind.missing();
-    if (why !== null) console.log(`${kind.name}: left out: ${why}`);
-    else servers.push(await kind.start());
-  }
-  let missed = 0;
-  for (const cell of cells.filter(({ quick }) => quick || !isQuick)) missed += report(cell, measureCell(cell));
-  console.log(`\n${missed === 0 ? "every bound that was measured is met" : `${missed} bounds missed`}`);
-} finally {
-  await Promise.all(servers.map((server) => server.stop()));
-  for (const host of hosts) host.remove();
+const machine = describeMachine();
+const measuredAt = new Date().toISOString();
+const leftOut: string[] = [];
+const failures: string[] = [];
+const results: CellResult[] = [];
+const plan = wantedCells().map((cell) => ({ cell, servers: serversOf(cell) }));
+if (plan.length === 0) {
+  throw new Error(`expected words in the name of a measurement, found "${words.join(" ")}"; see bench/cells.ts`);
 }
 
-function measureCell(cell: Cell): Rounds {
+const fleet = new Fleet();
+const warm = new Set<OwnServer>();
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => fleet.keep([]).finally(() => process.exit(1)));
+try {
+  const { processor, cores, memoryGiB, kernel, node, load } = machine;
+  console.log(`${cores} x ${processor}, ${memoryGiB} GiB, Linux ${kernel}, Node ${node}, load ${load}`);
+  console.log(`${rounds} rounds of ${secondsEach} s`);
+  for (const [index, { cell, servers }] of plan.entries()) {
+    await fleet.keep(plan.slice(index).flatMap((later) => later.servers));
+    const result = resultOf(cell, await measureCell(cell, servers));
+    results.push(result);
+    console.log(`\n${formatCell(result)}`);
+  }
+} finally {
+  await fleet.keep([]);
+}
+console.log(`\n${formatVerdict(results)}`);
+if (leftOut.length > 0) console.log(`left out: ${leftOut.join("; ")}`);
+const result: Result = { measuredAt, machine, rounds, secondsEach, cells: results, leftOut, failures };
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
+if (failures.length > 0) process.exitCode = 1;
+
+/** Those whose names begin with the words that were given; where there are none, those that have all of the words. */
+function wantedCells(): readonly Cell[] {
+  const offered = values.quick ? cells.filter(({ quick }) => quick.length > 0) : cells;
+  const named = offered.filter(({ name }) => name.toLowerCase().startsWith(words.join(" ")));
+  return named.length > 0
+    ? named
+    : offered.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word)));
+}
+
+/** Those that can be had here. */
+function serversOf(cell: Cell): ServerKind[] {
+  return (values.quick ? cell.quick : cell.servers).filter((kind) => {
+    const why = (kind.of ?? kind).missing();
+    if (why !== null && !leftOut.includes(`${kind.name}: ${why}`)) leftOut.push(`${kind.name}: ${why}`);
+    return why === null;
+  });
+}
+
+/** A server that fails is not asked again in this cell; the run goes on and ends with exit code 1. */
+async function measureCell(cell: Cell, kinds: readonly ServerKind[]): Promise<Rounds> {
   const found = new Rounds();
-  const refusing = new Set<string>();
+  const failed = new Set<ServerKind>();
   for (let round = 0; round < rounds; round++) {
-    for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
-      if (refusing.has(server.name)) continue;
+    for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
+      if (failed.has(kind)) continue;
       try {
-        found.add(server.name, measure(server, cell, seconds, warmUpSeconds));
+        const server = kind.of ?? kind;
+        const isFirst = server.isCompiledUnderLoad === true && !warm.has(server);
+        warm.add(server);
+        const warmUp = isFirst ? firstWarmUpSeconds : round === 0 ? 4 * warmUpSeconds : warmUpSeconds;
+        found.add(kind.name, measure(await fleet.start(kind), cell, secondsEach, warmUp));
       } catch (error) {
-        refusing.add(server.name);
-        console.log(`left out: ${(error as Error).message}`);
+        failed.add(kind);
+        fail((error as Error).message);
       }
     }
   }
   return found;
 }
 
-/** Prints a cell and returns how many of its bounds are missed. */
-function report(cell: Cell, found: Rounds): number {
-  console.log(`\n${cell.name}`);
-  console.log("  server               CPU us/req   x C++   req/s     p50 us    p99 us");
-  for (const server of found.servers) {
-    const ratio = found.ratio(server, "C++", "cpu");
-    const columns = [
-      found.median(server, "cpu").toFixed(1).padStart(10),
-      (ratio === null ? "-" : ratio.toFixed(2)).padStart(7),
-      found.median(server, "rate").toFixed(0).padStart(7),
-      found.median(server, "p50").toFixed(0).padStart(10),
-      found.median(server, "p99").toFixed(0).padStart(9),
-    ];
-    console.log(`  ${server.padEnd(20)} ${columns.join(" ")}`);
-  }
-  let missed = 0;
-  for (const { server, peer, figure, must, aim } of cell.bounds) {
-    const ratio = found.ratio(server, peer, figure);
-    if (ratio === null) continue;
-    const isMet = (limit: number) => (figure === "rate" ? ratio >= limit : ratio <= limit);
-    const sign = figure === "rate" ? ">=" : "<=";
-    const verdict = isMet(aim) ? "aim met" : isMet(must) ? "met" : "MISSED";
-    if (!isMet(must)) missed++;
-    console.log(
-      `  ${server} / ${peer}, ${figure}: ${ratio.toFixed(2)} (must ${sign} ${must}, aim ${sign} ${aim}): ${verdict}`,
-    );
-  }
-  return missed;
+/** Says it once, also of a server that several cells need and that did not start. */
+function fail(message: string): void {
+  if (failures.includes(message)) return;
+  failures.push(message);
+  console.error(`failed: ${message}`);
 }

@@ -9,6 +9,13 @@ import { dataDirectory } from "../src/config/index.ts";
 
 export const root = dirname(import.meta.dirname);
 
+/** An entry of services.yaml. */
+export interface ServiceDescription {
+  readonly name: string;
+  readonly library: string;
+  readonly [field: string]: unknown;
+}
+
 /** This machine licensed for some services by the real programs, in a directory that `remove` deletes. */
 export interface BenchHost {
   readonly data: string;
@@ -17,7 +24,7 @@ export interface BenchHost {
 }
 
 /** @param config what its operator has configured */
-export function createBenchHost(services: readonly object[], config: object = {}): BenchHost {
+export function createBenchHost(services: readonly ServiceDescription[], config: object = {}): BenchHost {
   const place = mkdtempSync(join(tmpdir(), "signet-bench-"));
   const env = {
     ...process.env,
@@ -37,9 +44,29 @@ export function createBenchHost(services: readonly object[], config: object = {}
   run("signet-license", "issue", ...issue, "--out", join(place, "bundle"), "--accept-weak");
   run("signet", "trust", "add", join(place, "vendor", "root.pem"));
   run("signet", "license", "install", join(place, "bundle"));
-  writeFileSync(dataDirectory(join(place, "data")).configFile, JSON.stringify(config));
+  // Metrics are on, as everything is that an operator would have on.
+  const whole = { metrics: { listen: "127.0.0.1:0" }, ...config };
+  writeFileSync(dataDirectory(join(place, "data")).configFile, JSON.stringify(whole));
   const { token } = JSON.parse(run("signet", "access", "add", "--name", "bench", "--role", "client", "--json"));
   return { data: join(place, "data"), token, remove: () => rmSync(place, { recursive: true, force: true }) };
+}
+
+export interface Certificates {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  remove(): void;
+}
+
+/** Files of certificates for 127.0.0.1, made by the real program. */
+export function createCertificates(): Certificates {
+  const place = mkdtempSync(join(tmpdir(), "signet-bench-tls-"));
+  const init = ["certs", "init", "--dir", place, "--name", "127.0.0.1"];
+  const env = { ...process.env, SIGNET_DATA: place };
+  const { status, stderr } = spawnSync(join(root, "bin", "signet"), init, { env, encoding: "utf8" });
+  if (status !== 0) throw new Error(`signet certs init: ${stderr}`);
+  const [ca, cert, key] = ["ca.crt", "server.crt", "server.key"].map((name) => join(place, name));
+  return { ca: ca!, cert: cert!, key: key!, remove: () => rmSync(place, { recursive: true, force: true }) };
 }
 
 export interface RunningProcess {

@@ -13,6 +13,10 @@ export interface Figures {
   /** Latency, us. */
   readonly p50: number;
   readonly p99: number;
+  /** Resident memory of the process that talks to clients, MiB, at the end. */
+  readonly memory: number;
+  /** The same of its other processes together. */
+  readonly otherMemory: number;
 }
 
 const load = join(root, "build", "bench", "signet_bench_load");
@@ -37,7 +41,14 @@ export function measure(server: BenchServer, cell: Cell, seconds: number, warmUp
   if (told === null || told.errors > 0 || told.count === 0) {
     throw new Error(`${server.name}, ${cell.name}: ${told?.firstError || stderr || "no answer"}`);
   }
-  return { cpu: told.cpuUs / told.count, rate: told.count / told.seconds, p50: told.p50Us, p99: told.p99Us };
+  return {
+    cpu: told.cpuUs / told.count,
+    rate: told.count / told.seconds,
+    p50: told.p50Us,
+    p99: told.p99Us,
+    memory: told.residentKiB / 1024,
+    otherMemory: told.othersResidentKiB / 1024,
+  };
 }
 
 export function median(values: readonly number[]): number {
@@ -54,12 +65,9 @@ export class Rounds {
     this.#figures.set(server, [...(this.#figures.get(server) ?? []), figures]);
   }
 
-  get servers(): string[] {
-    return [...this.#figures.keys()];
-  }
-
-  median(server: string, figure: keyof Figures): number {
-    return median(this.#figures.get(server)!.map((figures) => figures[figure]));
+  /** The medians of each server. */
+  medians(): Record<string, Figures> {
+    return Object.fromEntries([...this.#figures].map(([server, rounds]) => [server, mediansOf(rounds)]));
   }
 
   /** The median of the ratios of each round, in which both met the same machine; null where one is missing. */
@@ -69,4 +77,16 @@ export class Rounds {
     const rounds = Math.min(ours.length, theirs.length);
     return median(Array.from({ length: rounds }, (_, round) => ours[round]![figure] / theirs[round]![figure]));
   }
+}
+
+function mediansOf(rounds: readonly Figures[]): Figures {
+  const of = (figure: keyof Figures) => median(rounds.map((figures) => figures[figure]));
+  return {
+    cpu: of("cpu"),
+    rate: of("rate"),
+    p50: of("p50"),
+    p99: of("p99"),
+    memory: of("memory"),
+    otherMemory: of("otherMemory"),
+  };
 }

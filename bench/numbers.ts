@@ -115,7 +115,7 @@ async function measureRecognition(client: InferenceClient): Promise<void> {
   const task = slots.task(0);
   const inProcess = await medianMs(async () => {
     slots.data(0).set(input!.data, 0);
-    slots.resetControl(0, 0n);
+    slots.resetControl(0, 0);
     task.write([{ shape: input!.shape, offset: 0, bytes: input!.data.byteLength }], 1 << 20);
     runner.run(0);
     const reply = task.readReply();

@@ -28,15 +28,17 @@ if ! { cmake -S bench/native -B build/bench/cmake && cmake --build build/bench/c
   exit 1
 fi
 
-if [ ! -e build/bench/python/.ready ]; then
+ready=build/bench/python/.ready-2 # another number where the packages are others
+if [ ! -e "$ready" ]; then
   if [ "$(id -u)" = 0 ] && has apt-get && ! /usr/bin/python3 -c 'import ensurepip' >/dev/null 2>&1; then
     { apt-get update && apt-get install -y --no-install-recommends python3-venv; } >>"$log" 2>&1 || true
   fi
   say "fetching grpc.aio and PyTriton, the real Triton with a Python model (400 MB once)"
   # The system's own Python, because the server that PyTriton brings is built for it.
   if { /usr/bin/python3 -m venv build/bench/python &&
-    build/bench/python/bin/pip install 'tritonclient[grpc]==2.73.0' nvidia-pytriton==0.7.0; } >>"$log" 2>&1; then
-    touch build/bench/python/.ready
+    build/bench/python/bin/pip install 'tritonclient[grpc]==2.73.0' nvidia-pytriton==0.7.0 onnxruntime==1.30.0; } \
+    >>"$log" 2>&1; then
+    touch "$ready"
   else
     say "Python's peers could not be installed, $log says why; they are left out"
   fi

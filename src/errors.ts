@@ -330,6 +330,12 @@ export const errorCatalogue = {
     meaning: "A service's plugin could not be started.",
     next: "The reason precedes, mostly in the plugin's own words; ask its vendor.",
   },
+  WARM_UP_FAILED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "A service's warm-up could not be run, or failed in the plugin, and the service is not ready.",
+    next: "The message names the request of `warmup` and the reason; mend it, or ask the plugin's vendor. It is tried again.",
+  },
   SANDBOX_UNAVAILABLE: {
     status: "UNAVAILABLE",
     exit: 1,
@@ -373,6 +379,12 @@ export const errorCatalogue = {
     exit: 1,
     meaning: "No service of that name or version is licensed here.",
     next: "`signet license status` lists the services.",
+  },
+  ORIGIN_NOT_ALLOWED: {
+    status: "PERMISSION_DENIED",
+    exit: 1,
+    meaning: "A page of another site called, and the configuration does not list where it comes from.",
+    next: "The server's operator can add the page's origin to `http.origins`.",
   },
   ROUTE_NOT_FOUND: {
     status: "NOT_FOUND",
@@ -511,6 +523,12 @@ export const errorCatalogue = {
     exit: 1,
     meaning: "The caller has as many calls running as it was granted.",
     next: "Try again when one of them has ended, or ask an administrator for more.",
+  },
+  TOO_MANY_CONNECTIONS: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The gRPC listener has as many connections as it takes. The further one was closed.",
+    next: "Use one connection for many calls; or raise grpc.maxConnections, and find out whose connections they are.",
   },
   NOT_IMPLEMENTED: {
     status: "UNIMPLEMENTED",

@@ -2,8 +2,10 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type DataDirectory,
+  resolveGrpcLimits,
   resolveHttpListen,
   resolveListen,
+  resolveMetricsListen,
   type ServerConfig,
   serviceSettings,
   unlicensedSettings,
@@ -11,9 +13,10 @@ import {
 import { type ServiceEvent, ServiceRunner, verifySandbox } from "./engine/index.ts";
 import type { SignetError } from "./errors.ts";
 import { GrpcServer } from "./grpc/index.ts";
-import { HttpServer } from "./http/index.ts";
+import { HttpServer, MetricsServer } from "./http/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
-import { CertificateWatch, openTls, verifyBindable } from "./listener/index.ts";
+import { CertificateWatch, ConnectionCounts, openTls, verifyBindable } from "./listener/index.ts";
+import { Metrics } from "./metrics/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
 import {
   type AuthorizedService,
@@ -27,7 +30,10 @@ import {
   openAccess,
   openHostAudit,
   openHostLedger,
+  ProcessTally,
+  prepareWarmUp,
   Repository,
+  ResponseCache,
   recordAuthorization,
   recordRefusal,
   recordServiceEvent,
@@ -35,6 +41,7 @@ import {
   SecondAuthorization,
   type Service,
   SharedMemory,
+  schedulingOf,
   Tracing,
 } from "./service/index.ts";
 import { type Log, openRunLog } from "./telemetry/index.ts";
@@ -50,6 +57,8 @@ export interface RunningServer {
   readonly address: string;
   /** `host:port` of the REST listener; null where there is none. */
   readonly httpAddress: string | null;
+  /** `host:port` of the metrics listener; null where there is none. */
+  readonly metricsAddress: string | null;
   /** What is served now; a renewed license may have others. For status and tests. */
   readonly services: readonly Service[];
   /** Not serving, drain, settle the ledger, end the processes. Safe to call twice. */
@@ -77,6 +86,7 @@ const MAX_THREADS = 32;
 export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
   const httpListen = resolveHttpListen(config);
+  const metricsListen = resolveMetricsListen(config);
   prepareSandbox(log, config);
   const access = openAccess({ file: data.accessFile, log });
   const audit = await openHostAudit(data, log);
@@ -96,16 +106,20 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let http: HttpServer | undefined;
+  let metrics: MetricsServer | undefined;
   let certificates: CertificateWatch | undefined;
   let isStopping = false;
   const sharedMemory = new SharedMemory({ isEnabled: config.sharedMemory });
   const tracing = new Tracing({ directory: config.traceDir, log, audit });
-  const inference = new Inference({ runLog, log, sharedMemory, tracing });
+  const responseCache = new ResponseCache({ maxBytes: config.responseCacheMiB * 2 ** 20 });
+  const inference = new Inference({ runLog, log, sharedMemory, tracing, responseCache });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
+  const processes = new ProcessTally();
   const isReady = () => !isStopping && inference.isReady;
 
   function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
     const settings = serviceSettings(config, conf.name);
+    const slotBytes = settings.slotMiB * 2 ** 20;
     const home = join(data.homesDir, conf.name);
     mkdirSync(home, { recursive: true, mode: 0o700 });
     return new ServiceRunner({
@@ -116,18 +130,23 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       outputs: conf.outputs,
       concurrency: Math.min(conf.limits.concurrency, MAX_THREADS),
       admission: settings.admission,
-      maxQueue: settings.maxQueue,
-      queueTimeoutMs: settings.queueTimeoutMs,
-      slotBytes: settings.slotMiB * 2 ** 20,
+      ...schedulingOf(conf, settings),
+      slotBytes,
       memoryLimitBytes: settings.memoryLimitMiB * 2 ** 20,
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
       home,
       sandbox: settings.sandbox,
+      warmUp: () => prepareWarmUp(settings.warmup, conf, slotBytes),
       onEvent: (event) => {
         reportEvent(log, conf.name, event);
         recordServiceEvent(audit, conf.name, event);
-        if (event.type === "state") showHealth();
+        processes.record(conf.name, event);
+        if (event.type === "state") {
+          // Whatever it is, it is not the process any more that the answers came from, or not yet.
+          responseCache.clear(conf.name);
+          showHealth();
+        }
       },
     });
   }
@@ -139,7 +158,9 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   ): Service {
     const { conf } = service;
     const authorization = new SecondAuthorization(authorized.license, ledger, service);
-    return { conf, runner, authorization, callTimeoutMs: serviceSettings(config, conf.name).callTimeoutMs };
+    const settings = serviceSettings(config, conf.name);
+    const { callTimeoutMs, responseCache: isCached } = settings;
+    return { conf, runner, authorization, callTimeoutMs, isCached, scheduling: schedulingOf(conf, settings) };
   }
 
   function showHealth(): void {
@@ -153,6 +174,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 
   async function release(): Promise<void> {
     certificates?.close();
+    metrics?.close();
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
     closeLedger(ledger, log);
     await runLog.close();
@@ -165,6 +187,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await verifyBindable(listen);
     if (httpListen !== null) await verifyBindable(httpListen);
+    if (metricsListen !== null) await verifyBindable(metricsListen);
     const tls = openTls(listen);
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
     const edge = {
@@ -182,14 +205,21 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       version: packageVersion(),
       isReady,
     };
-    const listener = new GrpcServer({ ...edge, listen, transport: config.transport });
+    const connections = { grpc: new ConnectionCounts(), rest: new ConnectionCounts(), metrics: new ConnectionCounts() };
+    const listener = new GrpcServer({
+      ...edge,
+      listen,
+      transport: config.transport,
+      limits: resolveGrpcLimits(config),
+      reflection: config.reflection,
+      connections: connections.grpc,
+    });
     grpc = listener;
-    if (httpListen !== null) http = new HttpServer({ ...edge, listen: httpListen });
+    if (httpListen !== null) {
+      const web = { origins: config.http?.origins ?? [], web: listener.web };
+      http = new HttpServer({ ...edge, ...web, listen: httpListen, connections: connections.rest });
+    }
     if (tls !== null) certificates = new CertificateWatch(tls, log, audit);
-    const address = await listener.listen();
-    const httpAddress = (await http?.listen()) ?? null;
-    const facts = { address, http: httpAddress, tls: listen.tls !== null, version: packageVersion() };
-    await recordStart(audit, data, facts);
     const upkeep = new LicenseUpkeep(installed, {
       ...{ data, log, ledger, sealedFiles, inference, createRunner, createService, admit },
       onChange: async (removed) => {
@@ -202,11 +232,25 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
         audit.record({ event: "license.warning", detail: { licenseId, message } });
       },
     });
+    if (metricsListen !== null) {
+      const collected = new Metrics({ ...edge, ledger, upkeep, processes, connections });
+      metrics = new MetricsServer({
+        ...edge,
+        listen: metricsListen,
+        metrics: collected,
+        connections: connections.metrics,
+      });
+    }
+    const address = await listener.listen();
+    const httpAddress = (await http?.listen()) ?? null;
+    const metricsAddress = (await metrics?.listen()) ?? null;
+    const facts = { address, http: httpAddress, metrics: metricsAddress, tls: tls !== null, version: packageVersion() };
+    await recordStart(audit, data, facts);
     await upkeep.start();
-    return { address, httpAddress, listener, upkeep };
+    return { address, httpAddress, metricsAddress, listener, upkeep };
   }
 
-  const { address, httpAddress, listener, upkeep } = await start().catch(async (error) => {
+  const { address, httpAddress, metricsAddress, listener, upkeep } = await start().catch(async (error) => {
     grpc?.abort();
     http?.abort();
     await release();
@@ -215,7 +259,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   // Last: who reads it may stop the server at once, and that must be in order.
   showHealth();
   const serving = inference.services.map(({ conf }) => conf.name);
-  log.info({ address, http: httpAddress, tls: listen.tls !== null, services: serving }, "serving");
+  const listening = { address, http: httpAddress, metrics: metricsAddress, tls: listen.tls !== null };
+  log.info({ ...listening, services: serving }, "serving");
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
@@ -236,6 +281,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   return {
     address,
     httpAddress,
+    metricsAddress,
     get services() {
       return inference.services;
     },
@@ -248,6 +294,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       if (reason !== undefined) audit.record({ event: "server.stopped", code: reason.code });
       listener.abort();
       http?.abort();
+      metrics?.close();
       upkeep.kill();
       for (const { runner } of inference.services) runner.kill();
       await (stopping ?? release());

@@ -1,11 +1,15 @@
-// The load: one thread that keeps a number of calls under way for a time, and says in JSON how they went and how much
-// CPU time the measured processes used meanwhile. The request is encoded once; of the answers the first is compared.
+// The load: one thread that keeps a number of calls under way for a time, and says in JSON how they went and what the
+// measured processes used meanwhile. Requests are encoded once; of the answers the first is compared.
 //
-//   signet_bench_load --address HOST:PORT [--model NAME] [--bytes N] [--in-flight N] [--connections N]
-//                     [--seconds S] [--warm-up S] [--token T] [--ca FILE] [--stream 1] [--pids A,B] [--method PATH]
+//   signet_bench_load --address HOST:PORT [--bytes N] [--in-flight N] [--connections N] [--seconds S] [--warm-up S]
+//                     [--model NAME,...] [--input NAME] [--datatype T] [--shape N,...] [--echo 0] [--shared-memory 1]
+//                     [--token T] [--ca FILE] [--stream 1] [--pids A,B] [--method PATH]
 //
-// {"count", "seconds", "errors", "p50Us", "p99Us", "cpuUs": CPU of --pids while it lasted, "firstError"}
-#include <dirent.h>
+// Several models get requests by turns, and so do connections where there are more of them than calls. --echo 0: the
+// answer is something else than what was sent.
+//
+// {"count", "seconds", "errors", "p50Us", "p99Us", "cpuUs": CPU time of --pids while it lasted,
+//  "residentKiB": memory of the first of them at the end, "othersResidentKiB": of the others together, "firstError"}
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
@@ -15,48 +19,18 @@
 #include <memory>
 #include <vector>
 
-#include "inference.pb.h"
+#include "inference.grpc.pb.h"
 #include "options.hpp"
+#include "processes.hpp"
+#include "requests.hpp"
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using inference::ModelInferRequest;
-using inference::ModelInferResponse;
+using inference::GRPCInferenceService;
 
 double secondsBetween(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-// User and system time of a process with all its threads, microseconds. The kernel counts in ticks of mostly 10 ms.
-double cpuTimeUs(const std::string &pid) {
-  const std::string stat = readFile("/proc/" + pid + "/stat");
-  std::istringstream fields(stat.substr(stat.rfind(')') + 2));
-  std::string skipped;
-  for (int i = 0; i < 11; i++) fields >> skipped;
-  double user = 0, system = 0;
-  fields >> user >> system;
-  return (user + system) * 1e6 / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
-std::vector<std::string> split(const std::string &text) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
-}
-
-grpc::ByteBuffer encode(const google::protobuf::Message &message) {
-  grpc::Slice slice(message.SerializeAsString());
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-std::string bytesOf(const grpc::ByteBuffer &buffer) {
-  std::vector<grpc::Slice> slices;
-  (void)buffer.Dump(&slices);
-  std::string bytes;
-  for (const grpc::Slice &slice : slices) bytes.append(reinterpret_cast<const char *>(slice.begin()), slice.size());
-  return bytes;
 }
 
 class Load {
@@ -65,19 +39,10 @@ class Load {
       : inFlight_(static_cast<size_t>(options.number("--in-flight"))),
         token_(options.text("--token")),
         method_(options.text("--method")),
-        pids_(split(options.text("--pids"))) {
-    const auto bytes = static_cast<size_t>(options.number("--bytes"));
-    payload_.resize(bytes);
-    for (size_t i = 0; i < bytes; i++) payload_[i] = static_cast<char>(i * 31 + i / 251);
-    ModelInferRequest request;
-    request.set_model_name(options.text("--model"));
-    auto *input = request.add_inputs();
-    input->set_name("input");
-    input->set_datatype("UINT8");
-    input->add_shape(static_cast<int64_t>(bytes));
-    request.add_raw_input_contents(payload_);
-    request_ = encode(request);
+        pids_(split(options.text("--pids"))),
+        requests_(options) {
     connect(options);
+    if (requests_.region() != nullptr) registerRegion();
   }
 
   void run(double warmUpSeconds, double seconds, bool isStream);
@@ -98,9 +63,11 @@ class Load {
       arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
       auto channel = grpc::CreateCustomChannel(options.text("--address"), credentials, arguments);
       if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20))) {
+        requests_.forgetRegion();
         std::fprintf(stderr, "%s: cannot be reached\n", options.text("--address").c_str());
         std::exit(1);
       }
+      channels_.push_back(channel);
       stubs_.push_back(std::make_unique<grpc::GenericStub>(channel));
     }
   }
@@ -109,28 +76,54 @@ class Load {
     if (!token_.empty()) context.AddMetadata("authorization", "Bearer " + token_);
   }
 
-  void answered(Clock::time_point sent, const grpc::Status &status, const grpc::ByteBuffer &response, bool isStream) {
+  void answered(Clock::time_point sent, const grpc::Status &status, const grpc::ByteBuffer &response, bool isStream,
+                size_t call) {
     const auto now = Clock::now();
     if (!status.ok()) {
       errors_++;
       if (firstError_.empty()) firstError_ = std::to_string(status.error_code()) + " " + status.error_message();
     } else {
-      if (!isCompared_) compare(response, isStream);
+      if (!isCompared_) compare(response, isStream, call);
       latenciesUs_.push_back(static_cast<float>(secondsBetween(sent, now) * 1e6));
     }
   }
 
-  void compare(const grpc::ByteBuffer &response, bool isStream) {
+  void compare(const grpc::ByteBuffer &response, bool isStream, size_t call) {
     isCompared_ = true;
-    ModelInferResponse answer;
-    inference::ModelStreamInferResponse streamed;
-    const std::string bytes = bytesOf(response);
-    if (isStream && streamed.ParseFromString(bytes)) answer = streamed.infer_response();
-    const bool isParsed = isStream || answer.ParseFromString(bytes);
-    if (!isParsed || answer.raw_output_contents_size() != 1 || answer.raw_output_contents(0) != payload_) {
-      std::fprintf(stderr, "the answer is not what was sent: %s\n", streamed.error_message().c_str());
-      std::exit(1);
-    }
+    std::string why;
+    if (requests_.isRight(response, isStream, call, &why)) return;
+    fail("the answer is not what was sent: " + why);
+  }
+
+  [[noreturn]] void fail(const std::string &why) {
+    unregisterRegion();
+    std::fprintf(stderr, "%s\n", why.c_str());
+    std::exit(1);
+  }
+
+  // Tells the server of the memory that tensors will be in.
+  void registerRegion() {
+    grpc::ClientContext context;
+    prepare(context);
+    inference::SystemSharedMemoryRegisterRequest request;
+    request.set_name(requests_.region()->key());
+    request.set_key(requests_.region()->key());
+    request.set_byte_size(requests_.region()->size());
+    inference::SystemSharedMemoryRegisterResponse response;
+    GRPCInferenceService::Stub stub(channels_[0]);
+    const grpc::Status status = stub.SystemSharedMemoryRegister(&context, request, &response);
+    if (!status.ok()) fail("shared memory: " + status.error_message());
+  }
+
+  void unregisterRegion() {
+    if (requests_.region() == nullptr) return;
+    grpc::ClientContext context;
+    prepare(context);
+    inference::SystemSharedMemoryUnregisterRequest request;
+    request.set_name(requests_.region()->key());
+    inference::SystemSharedMemoryUnregisterResponse response;
+    GRPCInferenceService::Stub(channels_[0]).SystemSharedMemoryUnregister(&context, request, &response);
+    requests_.forgetRegion();
   }
 
   double measuredCpuUs() const {
@@ -143,8 +136,8 @@ class Load {
   std::string token_;
   std::string method_;
   std::vector<std::string> pids_;
-  std::string payload_;
-  grpc::ByteBuffer request_;
+  Requests requests_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::vector<std::unique_ptr<grpc::GenericStub>> stubs_;
   grpc::CompletionQueue queue_;
   std::vector<float> latenciesUs_;
@@ -155,24 +148,27 @@ class Load {
 
 // A call that is made again as soon as it is answered.
 struct UnaryCall {
-  UnaryCall(Load &owner, grpc::GenericStub &itsStub) : load(owner), stub(itsStub) {}
+  UnaryCall(Load &owner, size_t itsNumber) : load(owner), number(itsNumber), stub(itsNumber % owner.stubs_.size()) {}
 
   void start() {
     context = std::make_unique<grpc::ClientContext>();
     load.prepare(*context);
     sent = Clock::now();
-    call = stub.PrepareUnaryCall(context.get(), load.method_, load.request_, &load.queue_);
+    // All calls together are always on connections that differ.
+    if (load.stubs_.size() > load.inFlight_) stub = (stub + load.inFlight_) % load.stubs_.size();
+    call = load.stubs_[stub]->PrepareUnaryCall(context.get(), load.method_, load.requests_.next(number), &load.queue_);
     call->StartCall();
     call->Finish(&response, &status, this);
   }
 
   void ended() {
-    load.answered(sent, status, response, false);
+    load.answered(sent, status, response, false, number);
     response.Clear();
   }
 
   Load &load;
-  grpc::GenericStub &stub;
+  size_t number;
+  size_t stub;
   std::unique_ptr<grpc::ClientContext> context;
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> call;
   grpc::ByteBuffer response;
@@ -182,8 +178,10 @@ struct UnaryCall {
 
 void Load::run(double warmUpSeconds, double seconds, bool isStream) {
   const auto begun = Clock::now();
-  const auto measuredFrom = begun + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(warmUpSeconds));
-  const auto end = measuredFrom + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  const auto ticks = [](double time) {
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(time));
+  };
+  const auto measuredFrom = begun + ticks(warmUpSeconds);
   bool isMeasured = false;
   auto startedAt = begun;
   double cpuBefore = 0;
@@ -204,15 +202,20 @@ void Load::run(double warmUpSeconds, double seconds, bool isStream) {
       return times.empty() ? 0.0F : times[std::min(times.size() - 1, static_cast<size_t>(share * times.size()))];
     };
     std::replace(firstError_.begin(), firstError_.end(), '"', '\'');
-    std::printf("{\"count\":%zu,\"seconds\":%.4f,\"errors\":%zu,\"p50Us\":%.1f,\"p99Us\":%.1f,\"cpuUs\":%.0f,\"firstError\":\"%s\"}\n",
-                times.size(), took, errors_, at(0.5), at(0.99), cpuUs, firstError_.c_str());
+    double othersKiB = 0;
+    for (size_t i = 1; i < pids_.size(); i++) othersKiB += residentKiB(pids_[i]);
+    std::printf("{\"count\":%zu,\"seconds\":%.4f,\"errors\":%zu,\"p50Us\":%.1f,\"p99Us\":%.1f,\"cpuUs\":%.0f,"
+                "\"residentKiB\":%.0f,\"othersResidentKiB\":%.0f,\"firstError\":\"%s\"}\n",
+                times.size(), took, errors_, at(0.5), at(0.99), cpuUs, pids_.empty() ? 0 : residentKiB(pids_[0]),
+                othersKiB, firstError_.c_str());
     std::fflush(stdout);
+    unregisterRegion();
     _exit(0);  // what is under way is nobody's business any more
   };
   auto look = [&] {
     const auto now = Clock::now();
     if (!isMeasured && now >= measuredFrom) beginMeasuring();
-    if (isMeasured && now >= end) report();
+    if (isMeasured && now >= startedAt + ticks(seconds)) report();
   };
 
   void *tag = nullptr;
@@ -220,7 +223,7 @@ void Load::run(double warmUpSeconds, double seconds, bool isStream) {
   if (!isStream) {
     std::vector<std::unique_ptr<UnaryCall>> calls;
     for (size_t i = 0; i < inFlight_; i++) {
-      calls.push_back(std::make_unique<UnaryCall>(*this, *stubs_[i % stubs_.size()]));
+      calls.push_back(std::make_unique<UnaryCall>(*this, i));
       calls.back()->start();
     }
     while (queue_.Next(&tag, &ok)) {
@@ -247,19 +250,16 @@ void Load::run(double warmUpSeconds, double seconds, bool isStream) {
     isWriting = true;
     sent[sentCount % inFlight_] = Clock::now();
     sentCount++;
-    stream->Write(request_, &written);
+    stream->Write(requests_.next(0), &written);
   };
   while (queue_.Next(&tag, &ok)) {
-    if (!ok) {
-      std::fprintf(stderr, "the stream ended\n");
-      std::exit(1);
-    }
+    if (!ok) fail("the stream ended");
     if (tag == &started) {
       stream->Read(&response, &read);
     } else if (tag == &written) {
       isWriting = false;
     } else {
-      answered(sent[answeredCount % inFlight_], grpc::Status::OK, response, true);
+      answered(sent[answeredCount % inFlight_], grpc::Status::OK, response, true, 0);
       answeredCount++;
       look();
       stream->Read(&response, &read);
@@ -272,9 +272,22 @@ void Load::run(double warmUpSeconds, double seconds, bool isStream) {
 
 int main(int argc, char **argv) {
   const Options options(argc, argv,
-                        {{"--address", ""},     {"--model", "identity"}, {"--bytes", "64"},   {"--in-flight", "1"},
-                         {"--connections", "1"}, {"--seconds", "1"},      {"--warm-up", "0.5"}, {"--token", ""},
-                         {"--ca", ""},           {"--stream", "0"},       {"--pids", ""},
+                        {{"--address", ""},
+                         {"--model", "identity"},
+                         {"--input", "input"},
+                         {"--datatype", "UINT8"},
+                         {"--shape", ""},
+                         {"--bytes", "64"},
+                         {"--echo", "1"},
+                         {"--shared-memory", "0"},
+                         {"--in-flight", "1"},
+                         {"--connections", "1"},
+                         {"--seconds", "1"},
+                         {"--warm-up", "0.5"},
+                         {"--token", ""},
+                         {"--ca", ""},
+                         {"--stream", "0"},
+                         {"--pids", ""},
                          {"--method", "/inference.GRPCInferenceService/ModelInfer"}});
   Load load(options);
   load.run(options.number("--warm-up"), options.number("--seconds"), options.text("--stream") == "1");

@@ -11,6 +11,8 @@ export interface AuditLog {
   record(entry: AuditEntry): void;
   /** Counts a refused call; see RefusedCalls. */
   refused(call: RefusedCall): void;
+  /** How many calls were refused since the log was opened, by code. */
+  readonly refusals: ReadonlyMap<string, number>;
   /** Resolves when everything recorded so far is on disk, or has failed to be. */
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -75,6 +77,7 @@ export function openAuditLog(place: AuditPlace, log: Log): AuditLog {
   return {
     record,
     refused: (call) => refusedCalls.add(call),
+    refusals: refusedCalls.totals,
     flush: async () => {
       refusedCalls.flush();
       await start();

@@ -22,6 +22,8 @@ interface Count {
  * that a client cannot flood the log, whatever it sends from however many addresses.
  */
 export class RefusedCalls {
+  /** By code, since the beginning. */
+  readonly totals = new Map<string, number>();
   readonly #record: (entries: AuditEntry[]) => void;
   readonly #counts = new Map<string, Count>();
   #others = 0;
@@ -32,6 +34,7 @@ export class RefusedCalls {
   }
 
   add(call: RefusedCall): void {
+    this.totals.set(call.code, (this.totals.get(call.code) ?? 0) + 1);
     const key = `${call.code} ${call.peer} ${call.identity}`;
     const count = this.#counts.get(key);
     if (count) count.calls++;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../errors.ts";
 import { dataDirectory } from "./data-directory.ts";
+import { resolveGrpcLimits } from "./grpc-settings.ts";
 import { parseListen, resolveHttpListen, resolveListen } from "./listen.ts";
 import { loadConfig, parseConfig } from "./load.ts";
 import { serviceSettings } from "./schema.ts";
@@ -66,6 +67,35 @@ describe("loading", () => {
     expect(serviceSettings(config, "constructor")).toMatchObject({ maxQueue: 7, admission: "queue" });
   });
 
+  test("how calls wait and run together is complete, whatever of it is said", () => {
+    const config = parseConfig(
+      {
+        defaults: { batching: { maxQueueDelayUs: 500 } },
+        services: {
+          ocr: { batching: { preferredSizes: [4] }, priorities: { levels: 2, queues: { 1: { maxQueue: 3 } } } },
+        },
+      },
+      "x",
+    );
+    expect(serviceSettings(config, "ocr")).toMatchObject({
+      batching: { maxSize: null, preferredSizes: [4], maxQueueDelayUs: 0 },
+      priorities: { levels: 2, default: 0, queues: { 1: { maxQueue: 3 } } },
+    });
+    expect(serviceSettings(config, "other").batching.maxQueueDelayUs).toBe(500);
+  });
+
+  test("the memory of requests holds the largest, whatever of it is said", () => {
+    const limits = (config: object) => resolveGrpcLimits(parseConfig(config, "x"));
+    const [mib512, mib600, mib768] = [512, 600, 768].map((mib) => mib * 2 ** 20);
+    expect(limits({})).toMatchObject({ requestBytes: 2 * mib512!, requestBytesPerConnection: mib512 });
+    expect(limits({ maxMessageMiB: 256 })).toMatchObject({
+      requestBytes: 2 * mib768!,
+      requestBytesPerConnection: mib768,
+    });
+    const grpc = { requestMemoryMiB: 600, requestMemoryPerConnectionMiB: 512 };
+    expect(limits({ grpc })).toMatchObject({ requestBytes: mib600, requestBytesPerConnection: mib512 });
+  });
+
   test("the result cannot be changed, inside neither", () => {
     const config = parseConfig({ services: { ocr: {} } }, "x");
     expect(() => Object.assign(config.defaults, { maxQueue: 1 })).toThrow(TypeError);
@@ -80,6 +110,11 @@ describe("loading", () => {
     ["an address without a port", "listen: 127.0.0.1", /:1: listen: expected ADDRESS:PORT.*found "127\.0\.0\.1"/],
     ["a duration no timer can wait", "drainMs: 99999999999", /drainMs/],
     ["a word out of the list", "log: { level: loud }", /log\.level/],
+    ["a default priority that is none", "defaults: { priorities: { levels: 2, default: 3 } }", /priorities\.default/],
+    ["a queue of no priority", "defaults: { priorities: { levels: 2, queues: { 3: {} } } }", /priorities\.queues/],
+    ["a priority of 0", "services: { ocr: { priorities: { levels: 2, queues: { 0: {} } } } }", /priorities\.queues/],
+    ["a batch of no size", "services: { ocr: { batching: { preferredSizes: [0] } } }", /batching\.preferredSizes/],
+    ["memory that is less than a message", "grpc: { requestMemoryMiB: 100 }", /grpc\.requestMemoryMiB.*three times/],
     ["half of tls", "tls: { cert: a.pem }", /tls\.key/],
     [
       "a client certificate of no CA",

@@ -1,7 +1,8 @@
 export { type DataDirectory, dataDirectory } from "./data-directory.ts";
 export { describeIssue } from "./describe-issue.ts";
+export { type GrpcLimits, resolveGrpcLimits } from "./grpc-settings.ts";
 export { isUnsafeVariable, readLaunch, verifyLaunch } from "./launch.ts";
-export { parseListen, type ResolvedListen, resolveHttpListen, resolveListen } from "./listen.ts";
+export { parseListen, type ResolvedListen, resolveHttpListen, resolveListen, resolveMetricsListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
 export { parseYaml } from "./parse-yaml.ts";
 export {
@@ -9,6 +10,8 @@ export {
   logFormats,
   logLevels,
   type ServerConfig,
+  type ServiceSettings,
   serviceSettings,
   unlicensedSettings,
 } from "./schema.ts";
+export type { ConfiguredWarmUp } from "./warm-up.ts";

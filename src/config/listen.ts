@@ -11,6 +11,8 @@ export interface ListenAddress {
 export interface ResolvedListen extends ListenAddress {
   /** `host:port` as gRPC wants it, IPv6 in brackets. */
   readonly address: string;
+  /** Whether only this machine can reach it. */
+  readonly isLoopback: boolean;
   readonly tls: {
     readonly cert: string;
     readonly key: string;
@@ -34,13 +36,26 @@ export function resolveHttpListen(config: Pick<ServerConfig, "http" | "insecure"
   return config.http === undefined ? null : resolve("http.listen", config.http.listen, config);
 }
 
+/** The same for metrics. @throws INSECURE_LISTEN, CONFIG_INVALID */
+export function resolveMetricsListen(
+  config: Pick<ServerConfig, "metrics" | "insecure" | "tls">,
+): ResolvedListen | null {
+  return config.metrics === undefined ? null : resolve("metrics.listen", config.metrics.listen, config);
+}
+
 function resolve(key: string, text: string, config: Pick<ServerConfig, "insecure" | "tls">): ResolvedListen {
   const { host, port } = parseListen(text, key);
   const tls = config.tls ?? null;
   if (tls === null && !config.insecure && !isLoopback(host)) {
     throw new SignetError("INSECURE_LISTEN", `${key}: expected a loopback address or tls, found ${text} in plaintext`);
   }
-  return { host, port, address: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`, tls };
+  return {
+    host,
+    port,
+    address: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`,
+    isLoopback: isLoopback(host),
+    tls,
+  };
 }
 
 /** What `parseListen` wants, in words. */

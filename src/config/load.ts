@@ -4,6 +4,7 @@ import { fileError, SignetError } from "../errors.ts";
 import { describeIssue } from "./describe-issue.ts";
 import { parseYaml, type YamlContent } from "./parse-yaml.ts";
 import { type ConfigInput, configSchema, type ServerConfig } from "./schema.ts";
+import { resolveWarmUpFiles } from "./warm-up.ts";
 
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
@@ -42,10 +43,23 @@ export function parseConfig(
   }
   const base = dirname(resolve(where));
   const { tls, ...others } = parsed.data;
-  const rest = { ...others, traceDir: others.traceDir === null ? null : resolve(base, others.traceDir) };
+  const rest = { ...others, ...resolvePlaces(others, base) };
   if (tls === undefined) return deepFreeze(rest);
   const clientCa = tls.clientCa === null ? null : resolve(base, tls.clientCa);
   return deepFreeze({ ...rest, tls: { ...tls, cert: resolve(base, tls.cert), key: resolve(base, tls.key), clientCa } });
+}
+
+/** Files and directories of the server, as seen from the configuration's directory. */
+function resolvePlaces({ traceDir, defaults, services }: Omit<ServerConfig, "tls">, base: string) {
+  const ofServices = Object.entries(services).map(([name, own]) => {
+    const { warmup } = own;
+    return [name, warmup === undefined ? own : { ...own, warmup: resolveWarmUpFiles(warmup, base) }] as const;
+  });
+  return {
+    traceDir: traceDir === null ? null : resolve(base, traceDir),
+    defaults: { ...defaults, warmup: resolveWarmUpFiles(defaults.warmup, base) },
+    services: Object.fromEntries(ofServices),
+  };
 }
 
 function readConfigFile({ file, required }: ConfigSource): string | undefined {

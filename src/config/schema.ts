@@ -1,13 +1,14 @@
 import { z } from "zod";
+import { grpcSettings, holdsLargestMessage, MEMORY_EXPECTATION } from "./grpc-settings.ts";
 import { findListen, LISTEN_EXPECTATION } from "./listen.ts";
+import { isOrigin, ORIGIN_EXPECTATION } from "./origin.ts";
+import { batching, durationMs, priorities, queueFields } from "./scheduling.ts";
+import { warmUpRequests } from "./warm-up.ts";
 
 /**
  * The server's configuration: one schema, strict, with a default and a description for every key.
  * docs/reference/config.md is generated from it.
  */
-
-const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
-const durationMs = z.int().min(0).max(MAX_TIMER_MS);
 
 const serviceFields = {
   admission: z
@@ -15,10 +16,11 @@ const serviceFields = {
     .describe(
       "What happens to a call while all licensed jobs of the service are running: `queue` lets it wait, `reject` answers at once.",
     ),
-  maxQueue: z.int().min(0).max(1_000_000).describe("Calls that may wait for the service; one more is refused."),
-  queueTimeoutMs: durationMs
-    .nullable()
-    .describe("How long a call may wait before it is given up, in milliseconds; null means as long as its deadline."),
+  ...queueFields,
+  priorities: priorities.describe("How calls are told apart by their parameter `priority`."),
+  batching: batching.describe(
+    "How calls to a service that its vendor made to be batched (`maxBatchSize` in its license) run together.",
+  ),
   slotMiB: z
     .int()
     .min(1)
@@ -43,6 +45,14 @@ const serviceFields = {
     .describe(
       "Deadline of a call where the client sets none, in milliseconds; the job time that the license allows comes on top.",
     ),
+  responseCache: z
+    .boolean()
+    .describe(
+      "Answers a call with the same inputs as an earlier one with what the service answered then. Only for services whose answers depend on nothing but their inputs.",
+    ),
+  warmup: warmUpRequests.describe(
+    "Requests that the service's process runs, in this order, before it takes calls. Nothing is charged for them.",
+  ),
 };
 
 export type ServiceSettings = Readonly<z.infer<z.ZodObject<typeof serviceFields>>>;
@@ -51,30 +61,42 @@ const serviceDefaults: ServiceSettings = {
   admission: "queue",
   maxQueue: 64,
   queueTimeoutMs: null,
+  queueTimeoutAction: "reject",
+  allowTimeoutOverride: true,
+  priorities: priorities.parse({}),
+  batching: batching.parse({}),
   slotMiB: 64,
   memoryLimitMiB: 4096,
   cancelGraceMs: 2000,
   startTimeoutMs: 60_000,
   sandbox: "seccomp",
   callTimeoutMs: 60_000,
+  responseCache: false,
+  warmup: [],
 };
 
 const settings = z.strictObject({
   admission: serviceFields.admission.default(serviceDefaults.admission),
   maxQueue: serviceFields.maxQueue.default(serviceDefaults.maxQueue),
   queueTimeoutMs: serviceFields.queueTimeoutMs.default(serviceDefaults.queueTimeoutMs),
+  queueTimeoutAction: serviceFields.queueTimeoutAction.default(serviceDefaults.queueTimeoutAction),
+  allowTimeoutOverride: serviceFields.allowTimeoutOverride.default(serviceDefaults.allowTimeoutOverride),
+  priorities: serviceFields.priorities.prefault({}),
+  batching: serviceFields.batching.prefault({}),
   slotMiB: serviceFields.slotMiB.default(serviceDefaults.slotMiB),
   memoryLimitMiB: serviceFields.memoryLimitMiB.default(serviceDefaults.memoryLimitMiB),
   cancelGraceMs: serviceFields.cancelGraceMs.default(serviceDefaults.cancelGraceMs),
   startTimeoutMs: serviceFields.startTimeoutMs.default(serviceDefaults.startTimeoutMs),
   sandbox: serviceFields.sandbox.default(serviceDefaults.sandbox),
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
+  responseCache: serviceFields.responseCache.default(serviceDefaults.responseCache),
+  warmup: serviceFields.warmup.prefault([]),
 });
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export const logFormats = ["auto", "json", "pretty"] as const;
 
-export const configSchema = z.strictObject({
+const configFields = z.strictObject({
   listen: z
     .string()
     .refine((text) => findListen(text) !== undefined, LISTEN_EXPECTATION)
@@ -114,20 +136,46 @@ export const configSchema = z.strictObject({
     .enum(["signet", "node"])
     .default("signet")
     .describe(
-      "Whose HTTP/2 gRPC runs on: `signet` is Signet's, which is faster and bounds memory; `node` is Node's own. Clients see no difference.",
+      "Whose HTTP/2 gRPC runs on: `signet` is Signet's, which is faster and bounds more of what a client can cost; `node` is Node's own. Clients see no difference.",
     ),
+  reflection: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Tells clients with a token over gRPC what there is to call (`grpc.reflection.v1` and `v1alpha`), for tools such as grpcurl.",
+    ),
+  grpc: grpcSettings.prefault({}).describe("What clients of the gRPC listener may have of it."),
   http: z
     .strictObject({
       listen: z
         .string()
         .refine((text) => findListen(text) !== undefined, LISTEN_EXPECTATION)
         .default("127.0.0.1:8000")
-        .describe("Where REST listens: `ADDRESS:PORT` or `[IPv6]:PORT`; the rules are those of `listen`."),
+        .describe("Where REST and gRPC-Web listen: `ADDRESS:PORT` or `[IPv6]:PORT`; the rules are those of `listen`."),
+      origins: z
+        .array(z.string().refine(isOrigin, ORIGIN_EXPECTATION))
+        .max(1000)
+        .default([])
+        .describe(
+          "Origins whose pages may call from a browser (CORS), such as `https://app.example`; pages of others are refused.",
+        ),
     })
     .optional()
     .describe(
-      "Turns on the REST form of the protocol, on a port of its own, with the TLS, tokens and limits of gRPC. `http: {}` takes the defaults.",
+      "Turns on the REST form of the protocol and gRPC-Web, on a port of their own, with the TLS, tokens and limits of gRPC. `http: {}` takes the defaults.",
     ),
+  metrics: z
+    .strictObject({
+      listen: z
+        .string()
+        .refine((text) => findListen(text) !== undefined, LISTEN_EXPECTATION)
+        .default("127.0.0.1:8002")
+        .describe(
+          "Where metrics are: `ADDRESS:PORT` or `[IPv6]:PORT`; the rules are those of `listen`. On a loopback address they need no token, elsewhere one of a `viewer`.",
+        ),
+    })
+    .optional()
+    .describe("Turns on `GET /metrics` for Prometheus, on a port of its own. `metrics: {}` takes the defaults."),
   maxMessageMiB: z
     .int()
     .min(1)
@@ -139,6 +187,14 @@ export const configSchema = z.strictObject({
     .default(false)
     .describe(
       "Lets clients on this machine put tensors into shared memory (/dev/shm) that their user owns, instead of messages.",
+    ),
+  responseCacheMiB: z
+    .int()
+    .min(1)
+    .max(1024 * 1024)
+    .default(256)
+    .describe(
+      "What the answers that are kept for services with `responseCache`, and the requests they belong to, may take of memory together, in MiB.",
     ),
   traceDir: z
     .string()
@@ -167,6 +223,16 @@ export const configSchema = z.strictObject({
     .default({})
     .describe("Settings of single services, by name; what is left out comes from `defaults`."),
 });
+
+export const configSchema = configFields
+  .refine((config) => holdsLargestMessage(config, "requestMemoryMiB"), {
+    path: ["grpc", "requestMemoryMiB"],
+    message: MEMORY_EXPECTATION,
+  })
+  .refine((config) => holdsLargestMessage(config, "requestMemoryPerConnectionMiB"), {
+    path: ["grpc", "requestMemoryPerConnectionMiB"],
+    message: MEMORY_EXPECTATION,
+  });
 
 /** Complete and frozen. */
 export type ServerConfig = Readonly<z.infer<typeof configSchema>>;

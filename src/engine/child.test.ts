@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { nativeLibrary } from "../../test/helpers/native.ts";
 import { descendantsOf, isAlive } from "../../test/helpers/processes.ts";
-import { faultyJob, faultyResult, useService } from "../../test/helpers/runner.ts";
+import { faultyJob, faultyResult, freeOfCharge, useService } from "../../test/helpers/runner.ts";
 import { skipWithout } from "../../test/helpers/sandboxes.ts";
 import type { ServiceEvent } from "./index.ts";
 
@@ -68,7 +68,7 @@ describe("sandbox: bwrap", () => {
     const begun = Promise.withResolvers<void>();
     const begin = () => {
       begun.resolve();
-      return () => {};
+      return freeOfCharge();
     };
     const running = runner.submit(faultyJob("wait", 500, { begin }));
     await begun.promise;

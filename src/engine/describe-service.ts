@@ -31,7 +31,10 @@ export async function describeService(description: ServiceDescription): Promise<
     })),
     config: description.config,
     // Nothing is run: no room for tensors is needed, and nobody knows yet how many there are.
+    threads: 1,
     slots: Slots.create({ count: 1, bytes: 4096, inputs: 0, outputs: 0 }),
+    slotsInUseBytes: () => 0,
+    onLook: () => {},
     startTimeoutMs: description.startTimeoutMs ?? 60_000,
     memoryLimitBytes: Number.POSITIVE_INFINITY,
     home,

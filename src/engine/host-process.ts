@@ -6,13 +6,12 @@ import {
   type PluginFacts,
   parseInstanceFacts,
   parsePluginFacts,
-  type RunReply,
   type Sandbox,
   type Slots,
 } from "../plugin/index.ts";
-import { Bell } from "./bell.ts";
 import { Channel } from "./channel.ts";
 import type { Child } from "./child.ts";
+import { Exchange, type Waiter } from "./exchange.ts";
 import { forwardLines } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_FILE_FD, type FromHost, SLOTS_FD, type ToHost } from "./protocol.ts";
 import { residentMemory } from "./resident-memory.ts";
@@ -23,14 +22,19 @@ export interface HostProcessOptions {
   /** Sealed files in load order; their descriptors are those of this process. */
   readonly files: readonly InheritedFile[];
   readonly config: unknown;
-  /** One thread for each slot. The slots belong to the caller and may be used again once this process has ended. */
+  readonly threads: number;
+  /** They belong to the caller and may be used again once this process has ended. */
   readonly slots: Slots;
+  /** What it may hold of the slots' memory, bytes, beyond which memory counts as its own. */
+  readonly slotsInUseBytes: () => number;
   readonly startTimeoutMs: number;
   readonly memoryLimitBytes: number;
   /** An existing directory that becomes the child's HOME. */
   readonly home: string;
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox;
+  /** Called now and then while jobs lie ahead. */
+  readonly onLook: () => void;
   /** A line the plugin wrote to stdout or stderr. */
   readonly onOutput: (stream: "stdout" | "stderr", line: string) => void;
 }
@@ -49,14 +53,6 @@ const STOP_GRACE_MS = 2_000;
 // A process that is gone has closed its end of the channel, unless the plugin left another behind that has it too.
 const LAST_WORDS_MS = 200;
 
-/** Somebody who waits for the job in a slot. Exactly one of the two is called, once. */
-export interface Waiter {
-  /** The job has ended; null where the child says of it what cannot be. */
-  ended(reply: RunReply | null): void;
-  /** The process has ended, and the job with it. */
-  lost(reason: SignetError): void;
-}
-
 /**
  * One life of a service's child process, from fork to exit. It starts, answers runs, and ends once: by
  * itself (a crash), by `kill`, or by `stop`. Whatever was running then is rejected with one clear reason.
@@ -69,11 +65,7 @@ export class HostProcess {
   readonly #options: HostProcessOptions;
   readonly #child: Child;
   readonly #channel: Channel<ToHost>;
-  readonly #bell: Bell;
-  /** By slot. */
-  readonly #waiters: (Waiter | undefined)[];
-  #runs = 0;
-  #knocks = 0;
+  readonly #exchange: Exchange;
   /**
    * Beats of this process since the other was heard. Counted, not timed: a gateway that was itself kept from running
    * finds its timer due before the messages that came meanwhile.
@@ -81,32 +73,30 @@ export class HostProcess {
   #silentBeats = 0;
   readonly #startedMs = performance.now();
   #messages = 0;
-  /** What it may have mapped of the slots, and of its files by the loader and by the plugin. */
-  readonly #sharedBytes: number;
+  /** What it may have mapped of its files, by the loader and by the plugin. */
+  readonly #fileBytes: number;
   #isReady = false;
   #stopping = false;
   #reason: SignetError | undefined;
 
   constructor(options: HostProcessOptions) {
     this.#options = options;
-    const threads = options.slots.count;
-    this.#sharedBytes = options.slots.bytes + options.files.reduce((sum, { fd }) => sum + 2 * fstatSync(fd).size, 0);
-    this.#waiters = new Array(threads).fill(undefined);
-    options.slots.rings.reset();
-    this.#bell = new Bell((knocks) => this.#answerBell(knocks));
+    const { threads } = options;
+    this.#fileBytes = options.files.reduce((sum, { fd }) => sum + 2 * fstatSync(fd).size, 0);
+    this.#exchange = new Exchange(options.slots, (what) => this.kill(this.#nonsense(what)), options.onLook);
     try {
       this.#child = startChild({
         program: "main.ts",
         home: options.home,
         sandbox: options.sandbox,
         threads,
-        inherited: [options.slots.fd, this.#bell.fd, ...options.files.map((file) => file.fd)],
+        inherited: [options.slots.fd, this.#exchange.fd, ...options.files.map((file) => file.fd)],
       });
     } catch (error) {
-      this.#bell.close();
+      this.#exchange.close(SignetError.from(error));
       throw error;
     } finally {
-      this.#bell.handedOver();
+      this.#exchange.handedOver();
     }
     for (const stream of ["stdout", "stderr"] as const) {
       forwardLines(this.#child[stream], (line) => options.onOutput(stream, line));
@@ -144,16 +134,12 @@ export class HostProcess {
     this.ended = new Promise((resolve) => {
       const end = (what: string) => {
         clearInterval(watch);
-        this.#bell.close();
         // What it did to the end counts, though it could not say so any more.
-        if (!this.#reason) this.#takeCompleted();
+        if (!this.#reason) this.#exchange.takeCompleted();
         const error = this.#stopping && !this.#reason ? null : (this.#reason ?? this.#crash(what));
         const reason = error ?? new SignetError("SHUTTING_DOWN", `${options.service} is stopping`);
         ready.reject(reason);
-        for (const [slot, waiter] of this.#waiters.entries()) {
-          this.#waiters[slot] = undefined;
-          waiter?.lost(reason);
-        }
+        this.#exchange.close(reason);
         resolve(error);
       };
       this.#child.onError((error) => end(`could not be started: ${error.message}`));
@@ -181,8 +167,8 @@ export class HostProcess {
   /** Its own memory, bytes: without what it shares with this process. 0 if the process is gone. */
   get memoryBytes(): number {
     const { private: own, shared } = residentMemory(this.#child.pid);
-    // What it maps of slots and sealed files is not told apart from what it made itself, so all of them are taken off.
-    return own + Math.max(0, shared - this.#sharedBytes);
+    // What it maps of slots and sealed files is not told apart from what it made itself, so what it may map is taken off.
+    return own + Math.max(0, shared - this.#fileBytes - this.#options.slotsInUseBytes());
   }
 
   /** True once nothing new may be given to it. */
@@ -190,20 +176,21 @@ export class HostProcess {
     return this.#reason !== undefined || this.#stopping || this.#child.hasEnded;
   }
 
-  /** Runs the job whose inputs and task were written into `slot`. */
-  run(slot: number, waiter: Waiter): void {
-    if (this.isEnding) {
-      waiter.lost(this.#reason ?? this.#crash("had already ended"));
-      return;
-    }
-    this.#runs++;
-    this.#waiters[slot] = waiter;
-    this.#options.slots.rings.submit(slot);
+  /** Runs the job whose inputs and task were written into `slot`, when a thread is free. @param expectedRunUs Infinity if unknown */
+  run(slot: number, waiter: Waiter, expectedRunUs: number): void {
+    if (this.isEnding) waiter.lost(this.#reason ?? this.#crash("had already ended"));
+    else this.#exchange.give(slot, waiter, expectedRunUs);
+  }
+
+  /** The job in a slot was taken back before it ran; `waiter` hears when the slot is free. */
+  exchangeWaiter(slot: number, waiter: Waiter): void {
+    this.#exchange.exchangeWaiter(slot, waiter);
   }
 
   /** Ends the process at once; everything in it fails with `reason`. */
   kill(reason: SignetError): void {
     this.#reason ??= reason;
+    this.#exchange.stopListening();
     this.#child.kill();
   }
 
@@ -241,38 +228,6 @@ export class HostProcess {
       default:
         throw this.#nonsense("a message of an unknown type");
     }
-  }
-
-  /** Jobs have ended. Each is taken from the ring once, until there are none. */
-  #answerBell(knocks: number): void {
-    this.#knocks += knocks;
-    // Nobody knocks more than once for a job; who does would keep this process from everything else.
-    if (this.#knocks > this.#runs) {
-      this.kill(this.#nonsense("word of a job it was not given"));
-      return;
-    }
-    this.#takeCompleted();
-    // Once more after saying so: what was completed just before got no knock.
-    this.#options.slots.rings.sleep();
-    this.#takeCompleted();
-  }
-
-  #takeCompleted(): void {
-    const { rings } = this.#options.slots;
-    for (let slot = rings.takeCompleted(); slot !== undefined; slot = rings.takeCompleted()) {
-      if (!this.#settle(slot)) return;
-    }
-  }
-
-  #settle(slot: number): boolean {
-    const waiter = this.#waiters[slot];
-    if (!waiter) {
-      this.kill(this.#nonsense("the answer to a job it was not given"));
-      return false;
-    }
-    this.#waiters[slot] = undefined;
-    waiter.ended(this.#options.slots.task(slot).readReply());
-    return true;
   }
 
   /** Looks after what the child cannot be trusted to report: silence and memory. */

@@ -1,3 +1,4 @@
+import type { SignetError } from "../errors.ts";
 import type { Tensor } from "../tensor/index.ts";
 
 /** A unit of work for a service. Its inputs have been checked against the service's tensors, and are in their order. */
@@ -14,18 +15,39 @@ export interface Job {
    * it ends the process if need be, whoever else is in it.
    */
   readonly runLimitMs: number;
-  /** The caller going away. */
-  readonly signal: AbortSignal;
   /**
-   * Called right before native code runs: second authorization and the ledger's debit. What it throws
-   * refuses the job. What it returns is called once when native code has really ended.
+   * Called before native code may run: second authorization and the ledger's debit. What it throws refuses the job.
+   * Called again where the job's process ended before its turn, and another gets the job.
    */
-  begin(): () => void;
+  begin(): Charge;
+}
+
+/** What a job is charged. After `begin` comes `takenBack`, or `started` at most once and `ended` once. */
+export interface Charge {
+  /** Its turn has come: it runs from now on, as far as can be told. @param isTimed false where another job has the time */
+  started(isTimed: boolean): void;
+  /** Native code has really ended. */
+  ended(): void;
+  /** Native code never ran it. */
+  takenBack(): void;
+}
+
+/** Who hears how a job ended. Exactly one of the two is called, once, and that may be while it is being submitted. */
+export interface JobEnd {
+  succeeded(result: JobResult): void;
+  failed(error: SignetError): void;
+}
+
+/** A job that was submitted. */
+export interface SubmittedJob {
+  /** The caller gives up: it is answered with the error at once, if it was not before, and the plugin is asked to stop. */
+  cancel(error: SignetError): void;
 }
 
 export interface JobResult {
+  /** Their bytes may lie in shared memory that another job gets after `release`; who keeps them copies them. */
   readonly outputs: readonly Tensor[];
-  /** Time in the queue, ms. */
+  /** Time that it waited for its turn, ms; that its inputs took to be laid out is not in it. */
   readonly queueMs: number;
   /** Time it took to lay the inputs out, ms. */
   readonly inputMs: number;
@@ -33,4 +55,12 @@ export interface JobResult {
   readonly runMs: number;
   /** Time it took to check the outputs and take them over, ms. */
   readonly outputMs: number;
+  /** Items of this job; 1 where the service knows none. */
+  readonly items: number;
+  /** Items that ran together, in this job and others. */
+  readonly runSize: number;
+  /** False where another job counts for the run. */
+  readonly isFirstOfRun: boolean;
+  /** Nobody reads the outputs any more. Twice is once. */
+  release(): void;
 }

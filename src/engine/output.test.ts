@@ -14,8 +14,8 @@ const specs: readonly TensorSpec[] = [
 ];
 
 /** 1 KiB of the numbers 0 to 255, but for the BYTES element `hi` at 512. */
-function useSlot(): Uint8Array {
-  const slot = Uint8Array.from({ length: 1024 }, (_, index) => index & 0xff);
+function useSlot(): Buffer {
+  const slot = Buffer.from(Uint8Array.from({ length: 1024 }, (_, index) => index & 0xff));
   slot.set([2, 0, 0, 0, 0x68, 0x69], 512);
   return slot;
 }
@@ -26,7 +26,7 @@ const text = { dtype: 8, shape: [1], offset: 512, bytes: 6 };
 type Answer = Extract<RunReply, { ok: true }>;
 
 function read(reply: RunReply | null, slot = useSlot()) {
-  return tensorsFromReply("service", reply, specs, slot);
+  return tensorsFromReply("service", reply, specs, slot, false);
 }
 
 function answer(...outputs: Answer["outputs"]): Answer {

@@ -10,9 +10,10 @@ import {
 } from "../tensor/index.ts";
 
 /**
- * Turns a service host's answer into tensors, with copies of their bytes. The host has run foreign code and
- * may have been taken over, so every number is checked before it is used.
+ * Turns a service host's answer into tensors. The host has run foreign code and may have been taken over, so every
+ * number is checked before it is used.
  * @param reply null where it says nothing that could be
+ * @param mayLend whether bytes may stay where they are, in the slot, as long as their meaning does not depend on them
  * @throws PLUGIN_FAILED, REQUEST_MALFORMED, OUTPUT_TOO_LARGE, CANCELLED for what the plugin said;
  *   SERVICE_PROTOCOL for what cannot be
  */
@@ -20,7 +21,8 @@ export function tensorsFromReply(
   service: string,
   reply: RunReply | null,
   specs: readonly TensorSpec[],
-  slot: Uint8Array,
+  slot: Buffer,
+  mayLend: boolean,
 ): Tensor[] {
   if (reply?.ok === false) throw failure(service, reply);
   const nonsense = (what: string) => new SignetError("SERVICE_PROTOCOL", `${service}: ${what}`);
@@ -41,9 +43,10 @@ export function tensorsFromReply(
     if (size !== null && elementCount(shape) * size !== bytes) {
       throw nonsense(`output ${spec.name}: shape [${shape}] does not take ${bytes} bytes`);
     }
-    // Copied, because the slot belongs to the next job as soon as this one is answered, and read only as a copy,
-    // because the host could still write to it. Not by slice(), which for a Buffer is no copy.
-    const data = new Uint8Array(slot.subarray(offset, offset + bytes));
+    // What is read here is read only as a copy, because the host could still write to it.
+    const isLent = mayLend && size !== null;
+    const place = slot.subarray(offset, offset + bytes);
+    const data = isLent ? place : new Uint8Array(place);
     if (size === null && countElements(data) !== elementCount(shape)) {
       throw nonsense(`output ${spec.name}: its bytes are not ${elementCount(shape)} elements`);
     }
@@ -74,6 +77,7 @@ const DEADLINE_EXCEEDED = 4;
 function failure(service: string, reply: Extract<RunReply, { ok: false }>): SignetError {
   const message = `${service}: ${reply.message}`;
   if (reply.reason === "too-large") return new SignetError("OUTPUT_TOO_LARGE", message);
+  // It is only skipped where it was asked to stop, and has been answered.
   if (reply.reason !== "plugin") return new SignetError("SERVICE_PROTOCOL", message);
   switch (reply.status) {
     case CANCELLED:

@@ -5,12 +5,15 @@ import { Queue } from "./queue.ts";
 interface Item {
   readonly priority: number;
   readonly arrival: number;
+  readonly isDelayed: boolean;
 }
+
+const item = (priority: number, arrival = 0, isDelayed = false): Item => ({ priority, arrival, isDelayed });
 
 describe("the queue", () => {
   test("gives the smallest priority first, and the earliest of equals", () => {
-    const queue = new Queue<Item>(10);
-    for (const [arrival, priority] of [3, 1, 3, 0, 1].entries()) queue.push({ priority, arrival });
+    const queue = new Queue<Item>();
+    for (const [arrival, priority] of [3, 1, 3, 0, 1].entries()) queue.push(item(priority, arrival));
     const order = queue.clear().map(({ priority, arrival }) => [priority, arrival]);
     expect(order).toEqual([
       [0, 3],
@@ -21,27 +24,9 @@ describe("the queue", () => {
     ]);
   });
 
-  test("is full at its limit, and no longer once something has left", () => {
-    const queue = new Queue<Item>(2);
-    const first = { priority: 0, arrival: 0 };
-    queue.push(first);
-    expect(queue.isFull).toBe(false);
-    queue.push({ priority: 0, arrival: 1 });
-    expect(queue.isFull).toBe(true);
-    expect(queue.remove(first)).toBe(true);
-    expect(queue.isFull).toBe(false);
-  });
-
-  test("with a limit of 0 is always full", () => {
-    expect(new Queue<Item>(0).isFull).toBe(true);
-  });
-
   test("removes an item once, and nothing but that item", () => {
-    const queue = new Queue<Item>(10);
-    const twins = [
-      { priority: 1, arrival: 0 },
-      { priority: 1, arrival: 0 },
-    ];
+    const queue = new Queue<Item>();
+    const twins = [item(1), item(1)];
     for (const twin of twins) queue.push(twin);
     expect(queue.remove(twins[1]!)).toBe(true);
     expect(queue.remove(twins[1]!)).toBe(false);
@@ -50,9 +35,9 @@ describe("the queue", () => {
   });
 
   test("is empty after clear, which returns what was left in order", () => {
-    const queue = new Queue<Item>(10);
-    queue.push({ priority: 2, arrival: 0 });
-    queue.push({ priority: 1, arrival: 1 });
+    const queue = new Queue<Item>();
+    queue.push(item(2, 0));
+    queue.push(item(1, 1));
     expect(queue.clear().map(({ arrival }) => arrival)).toEqual([1, 0]);
     expect(queue.length).toBe(0);
     expect(queue.clear()).toEqual([]);
@@ -60,27 +45,43 @@ describe("the queue", () => {
 
   test("behaves like a sorted list under any sequence of calls", () => {
     const random = useRandom();
-    const queue = new Queue<Item>(64);
+    const queue = new Queue<Item>();
     let model: Item[] = [];
     for (let arrival = 0; arrival < 5000; arrival++) {
       const action = random.below(10);
-      if (action < 5 && !queue.isFull) {
-        const item = { priority: random.below(4) - 1, arrival };
-        queue.push(item);
-        model.push(item);
-        model.sort((a, b) => a.priority - b.priority || a.arrival - b.arrival);
+      if (action < 5 && queue.length < 64) {
+        const added = item(random.below(4) - 1, arrival, random.chance(0.2));
+        queue.push(added);
+        model.push(added);
+        model.sort(
+          (a, b) => a.priority - b.priority || Number(a.isDelayed) - Number(b.isDelayed) || a.arrival - b.arrival,
+        );
       } else if (action < 8) {
+        expect(queue.peek()).toBe(model[0]);
         expect(queue.shift()).toBe(model.shift());
       } else if (action < 9) {
-        const item = model[random.below(model.length + 1)] ?? { priority: 0, arrival };
-        expect(queue.remove(item)).toBe(model.includes(item));
-        model = model.filter((other) => other !== item);
+        const removed = model[random.below(model.length + 1)] ?? item(0, arrival);
+        expect(queue.remove(removed)).toBe(model.includes(removed));
+        model = model.filter((other) => other !== removed);
+      } else if (random.chance(0.2)) {
+        const removed = model.filter(() => random.chance(0.3));
+        queue.removeAll(removed);
+        model = model.filter((other) => !removed.includes(other));
       } else if (random.below(20) === 0) {
         expect(queue.clear()).toEqual(model);
         model = [];
       }
-      expect(queue.length).toBe(model.length);
-      expect(queue.isFull).toBe(model.length >= 64);
+      expect([...queue]).toEqual(model);
+      const priority = random.below(4) - 1;
+      expect(queue.lengthOf(priority)).toBe(model.filter((other) => other.priority === priority).length);
     }
+  });
+
+  test("has what is put back before all of its priority", () => {
+    const queue = new Queue<Item>();
+    for (const added of [item(1, 1), item(1, 2), item(2, 3)]) queue.push(added);
+    queue.putBack(item(1, 0));
+    queue.putBack(item(3, 4));
+    expect([...queue].map(({ arrival }) => arrival)).toEqual([0, 1, 2, 3, 4]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
-import { faultyJob, faultyResult, identityJob, job, useService } from "../../test/helpers/runner.ts";
+import { faultyJob, faultyResult, freeOfCharge, identityJob, job, useService } from "../../test/helpers/runner.ts";
 import { type Job, type ServiceEvent, ServiceRunner } from "./index.ts";
 
 const attack = attacksOn("the gateway by a plugin");
@@ -18,7 +18,7 @@ async function begun(submit: (job: Job) => Promise<unknown>, job: Job): Promise<
     ...job,
     begin: () => {
       resolve();
-      return () => {};
+      return freeOfCharge();
     },
   });
   end.catch(() => {});
@@ -239,7 +239,7 @@ describe("waiting and stopping", () => {
     let most = 0;
     const begin = () => {
       most = Math.max(most, ++running);
-      return () => running--;
+      return freeOfCharge(() => running--);
     };
     const results = await Promise.all(Array.from({ length: 8 }, () => runner.submit(job([input], { begin }))));
     expect(results.map(({ outputs }) => outputs[0]!.data[0])).toEqual(new Array(8).fill(0));
@@ -283,7 +283,7 @@ describe("waiting and stopping", () => {
   test("a caller's cancellation reaches a plugin that looks, without costing its process", async () => {
     const { runner, events } = await useService(faulty, {}, { cancelGraceMs: 20_000 });
     const controller = new AbortController();
-    const running = await begun((job) => runner.submit(job), faultyJob("wait", 60_000, { signal: controller.signal }));
+    const running = await begun((job) => runner.submit(job, controller.signal), faultyJob("wait", 60_000));
     controller.abort();
     await expect(running.end).rejects.toMatchObject({ code: "CANCELLED" });
     expect(faultyResult((await runner.submit(faultyJob("ok", 4))).outputs)).toBe(4);
@@ -318,10 +318,7 @@ describe("waiting and stopping", () => {
   test("a job beyond the license's limit takes others along, and tells them so and not that they cancelled", async () => {
     const { runner, events } = await useService(faulty, {}, { concurrency: 2, cancelGraceMs: 50 });
     const leaving = new AbortController();
-    const stuck = await begun(
-      (job) => runner.submit(job),
-      faultyJob("loop", 1, { signal: leaving.signal, runLimitMs: 300 }),
-    );
+    const stuck = await begun((job) => runner.submit(job, leaving.signal), faultyJob("loop", 1, { runLimitMs: 300 }));
     const patient = await begun((job) => runner.submit(job), faultyJob("loop"));
     leaving.abort();
     await expect(stuck.end).rejects.toMatchObject({ code: "CANCELLED" });
@@ -339,12 +336,12 @@ describe("waiting and stopping", () => {
     let hasBegun = false;
     const waiting = runner.submit(
       faultyJob("ok", 1, {
-        signal: controller.signal,
         begin: () => {
           hasBegun = true;
-          return () => {};
+          return freeOfCharge();
         },
       }),
+      controller.signal,
     );
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: "CANCELLED" });
@@ -376,7 +373,7 @@ describe("waiting and stopping", () => {
     const calls: string[] = [];
     const begin = () => {
       calls.push("begin");
-      return () => calls.push("end");
+      return freeOfCharge(() => calls.push("end"));
     };
     await expect(runner.submit(faultyJob("segv", 1, { begin }))).rejects.toMatchObject({ code: "SERVICE_CRASHED" });
     expect(calls).toEqual(["begin", "end"]);

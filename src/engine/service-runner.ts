@@ -1,54 +1,64 @@
 import { SignetError } from "../errors.ts";
-import { Slots } from "../plugin/index.ts";
-import { Entry, MAX_TIMER_MS } from "./entry.ts";
+import type { RunReply } from "../plugin/index.ts";
+import type { Entry, EntryOwner, Lateness } from "./entry.ts";
 import type { HostFacts, HostProcess } from "./host-process.ts";
-import { type WrittenInputs, writeInputs } from "./input.ts";
-import type { Job, JobResult } from "./job.ts";
+import type { Job, JobEnd, JobResult, SubmittedJob } from "./job.ts";
+import { Line, type LineOptions } from "./line.ts";
 import { tensorsFromReply } from "./output.ts";
-import { Queue } from "./queue.ts";
+import { keepResult, LentResult } from "./result.ts";
+import { RunTime } from "./run-time.ts";
+import { SlotPool } from "./slot-pool.ts";
 import { type ServiceState, Supervisor, type SupervisorOptions } from "./supervisor.ts";
+import { Turns } from "./turns.ts";
 
-export interface ServiceRunnerOptions extends Omit<SupervisorOptions, "slots" | "onReady" | "onGone"> {
+export interface ServiceRunnerOptions
+  extends Omit<SupervisorOptions, "threads" | "pool" | "onLook" | "onReady" | "onGone">,
+    LineOptions {
   /** Jobs that may run at the same time. */
   readonly concurrency: number;
   readonly admission: "queue" | "reject";
-  readonly maxQueue: number;
-  readonly queueTimeoutMs: number | null;
-  /** Room for the tensors of one job. */
-  readonly slotBytes: number;
   /** How long a plugin may take to stop when it is asked to. */
   readonly cancelGraceMs: number;
 }
 
-/** Gives jobs to one service's process, as many at a time as the license allows; the others wait in its queue. */
-export class ServiceRunner {
+const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
+/** Of a job that never began, although so many processes had it: it may be what ends them. */
+const MAX_LOSSES = 2;
+
+/**
+ * Gives jobs to one service's process, as many at a time as the license allows; the others wait in its queue. Where jobs
+ * are short, some of those that wait are laid into the process's ring ahead of their turn.
+ */
+export class ServiceRunner implements EntryOwner {
   readonly name: string;
   readonly #options: ServiceRunnerOptions;
   readonly #supervisor: Supervisor;
-  readonly #queue: Queue<Entry>;
-  readonly #slots: Slots;
-  readonly #freeSlots: number[];
-  readonly #running = new Set<Entry>();
+  readonly #line: Line;
+  readonly #pool: SlotPool;
+  readonly #turns = new Turns<Entry>();
+  readonly #runTime = new RunTime();
+  #host: HostProcess | undefined;
   #idle: PromiseWithResolvers<void> | undefined;
   #unloading: Promise<void> | undefined;
 
   constructor(options: ServiceRunnerOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#queue = new Queue(options.maxQueue);
-    this.#slots = Slots.create({
+    this.#line = new Line(options, this, () => this.#pump());
+    this.#pool = new SlotPool({
       count: options.concurrency,
       bytes: options.slotBytes,
       inputs: options.inputs.length,
       outputs: options.outputs.length,
     });
-    this.#freeSlots = Array.from({ length: options.concurrency }, (_, slot) => slot);
     this.#supervisor = new Supervisor({
       ...options,
-      slots: this.#slots,
+      threads: options.concurrency,
+      pool: this.#pool,
+      onLook: () => this.#recallFromLong(),
       onReady: () => this.#pump(),
       onGone: () => {
-        this.#rejectWaiting(this.#supervisor.refusal ?? this.#goneError());
+        this.#line.rejectAll(this.#supervisor.refusal ?? this.#goneError());
         this.#idle?.resolve();
       },
     });
@@ -58,22 +68,28 @@ export class ServiceRunner {
     return this.#supervisor.state;
   }
 
+  /** Why its process last ended; undefined if none has. */
+  get lastError(): SignetError | undefined {
+    return this.#supervisor.lastError;
+  }
+
   /** What the plugin said about itself; undefined before it was first ready. */
   get facts(): HostFacts | undefined {
     return this.#supervisor.facts;
   }
 
+  /** Jobs that wait for their turn, wherever. */
   get queued(): number {
-    return this.#queue.length;
+    return this.#line.length + this.#turns.ahead.length;
   }
 
   get running(): number {
-    return this.#running.size;
+    return this.#turns.running.size;
   }
 
   /** Room for the tensors of one job, bytes. */
   get roomBytes(): number {
-    return this.#slots.layout.bytes;
+    return this.#pool.slots.layout.bytes;
   }
 
   /** Private memory of the service's process, bytes; 0 where there is none. */
@@ -92,27 +108,42 @@ export class ServiceRunner {
   }
 
   /**
-   * Runs a job, or lets it wait for its turn. Rejects when it is refused, cancelled, late, or its process ends.
-   * The caller is answered at its deadline even if the plugin goes on.
+   * Runs a job, or lets it wait for its turn. It fails when it is refused, cancelled, late, or its process ends. The
+   * caller is answered at its deadline even if the plugin goes on.
    */
-  submit(job: Job): Promise<JobResult> {
+  enter(job: Job, end: JobEnd): SubmittedJob {
     const refusal = this.#admissionRefusal(job);
-    if (refusal) return Promise.reject(refusal);
-    const entry = new Entry(job);
-    const onAbort = () => this.#abandon(entry, new SignetError("CANCELLED", `${this.name}: the caller cancelled`));
-    job.signal.addEventListener("abort", onAbort, { once: true });
-    entry.after(job.deadlineMs - entry.enqueuedMs, () => {
-      this.#abandon(entry, new SignetError("DEADLINE_EXCEEDED", `${this.name}: no result before the call's deadline`));
+    if (refusal) {
+      end.failed(refusal);
+      return refused;
+    }
+    const entry = this.#line.enter(job, end);
+    if (this.#line.isBatching) this.#line.lookSoon();
+    else this.#pump();
+    return entry;
+  }
+
+  /** The same as a promise, of a result with outputs of its own. @param signal the caller going away */
+  submit(job: Job, signal?: AbortSignal): Promise<JobResult> {
+    return new Promise((resolve, reject) => {
+      const cancelled = () => new SignetError("CANCELLED", `${this.name}: the caller cancelled`);
+      if (signal?.aborted) {
+        reject(cancelled());
+        return;
+      }
+      const onAbort = () => submitted.cancel(cancelled());
+      const submitted = this.enter(job, {
+        succeeded: (result) => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve(keepResult(result));
+        },
+        failed: (error) => {
+          signal?.removeEventListener("abort", onAbort);
+          reject(error);
+        },
+      });
+      signal?.addEventListener("abort", onAbort, { once: true });
     });
-    const queueTimeoutMs = Math.min(job.queueTimeoutMs ?? Infinity, this.#options.queueTimeoutMs ?? Infinity);
-    entry.after(queueTimeoutMs, () => {
-      if (entry.slot !== undefined) return;
-      const message = `${this.name}: waited ${queueTimeoutMs} ms for its turn`;
-      this.#abandon(entry, new SignetError("DEADLINE_EXCEEDED", message));
-    });
-    this.#queue.push(entry);
-    this.#pump();
-    return entry.answer.finally(() => job.signal.removeEventListener("abort", onAbort));
   }
 
   /** A plugin that takes one job at a time gets one: a job that waited inside its process would be charged for it. */
@@ -124,27 +155,30 @@ export class ServiceRunner {
     const { admission, maxQueue } = this.#options;
     const refuse = (code: ConstructorParameters<typeof SignetError>[0], message: string) =>
       new SignetError(code, `${this.name}${message}`, { cause: this.#supervisor.lastError });
-    if (job.signal.aborted) return refuse("CANCELLED", ": the caller cancelled");
     if (job.deadlineMs <= performance.now()) {
       return refuse("DEADLINE_EXCEEDED", ": the call's deadline had passed when it arrived");
     }
     if (this.#supervisor.refusal) return this.#supervisor.refusal;
     if (this.state === "stopped" || this.state === "unloaded") return this.#goneError();
     const isReady = this.state === "ready";
-    if (isReady && this.#running.size < this.#mostRunning && this.#queue.length === 0) return undefined;
+    const hasTurn = isReady && this.running < this.#mostRunning;
+    if (hasTurn && this.#line.length === 0) return undefined;
     if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
-    if (admission === "reject") {
-      return refuse("SERVICE_BUSY", `: ${this.#running.size} of ${this.#mostRunning} jobs are running`);
+    // What waits while a worker is free waits for others to run with it.
+    if (admission === "reject" && !(hasTurn && this.#line.isBatching)) {
+      return refuse("SERVICE_BUSY", `: ${this.running} of ${this.#mostRunning} jobs are running`);
     }
-    if (this.#queue.isFull) return refuse("QUEUE_FULL", `: ${this.#queue.length} calls wait, at most ${maxQueue} may`);
+    if (this.queued >= maxQueue) return refuse("QUEUE_FULL", `: ${this.queued} calls wait, at most ${maxQueue} may`);
+    const most = this.#line.exceededLimit(job);
+    if (most !== undefined) return refuse("QUEUE_FULL", `: ${most} calls of its priority wait, no more may`);
     return undefined;
   }
 
   /** Stops the service for good because of what second authorization found. Running jobs end as they will. */
   refuse(error: SignetError): void {
     if (!this.#supervisor.refuse(error)) return;
-    this.#rejectWaiting(error);
-    if (this.#running.size === 0) void this.#supervisor.end();
+    this.#line.rejectAll(error);
+    if (this.#turns.size === 0) void this.#supervisor.end();
   }
 
   /** Takes no more jobs, lets those it has end within `drainMs` (Infinity for all), then ends the process. */
@@ -183,27 +217,27 @@ export class ServiceRunner {
   /** Lets the jobs there are end within `drainMs`, then ends the process. */
   async #drain(wasReady: boolean, drainMs: number): Promise<void> {
     // Nothing that waits for a process that may never come is waited for.
-    if (!wasReady) this.#rejectWaiting(this.#goneError());
-    if (this.#running.size + this.#queue.length > 0) {
+    if (!wasReady) this.#line.rejectAll(this.#goneError());
+    if (this.#turns.size + this.#line.length > 0) {
       this.#idle ??= Promise.withResolvers<void>();
       const timer = setTimeout(this.#idle.resolve, Math.min(drainMs, MAX_TIMER_MS));
       await this.#idle.promise;
       clearTimeout(timer);
       this.#idle = undefined;
     }
-    this.#rejectWaiting(this.#cutShortError());
-    await this.#supervisor.end(this.#running.size > 0 ? this.#cutShortError() : undefined);
+    this.#line.rejectAll(this.#cutShortError());
+    await this.#supervisor.end(this.#turns.size > 0 ? this.#cutShortError() : undefined);
   }
 
   /** Gives back the memory it shared with its process. Only after `stop` has ended. */
   release(): void {
-    this.#slots.release();
+    this.#pool.release();
   }
 
   /** Ends the process and every job in it at once. */
   kill(): void {
     this.#supervisor.stop();
-    this.#rejectWaiting(this.#cutShortError());
+    this.#line.rejectAll(this.#cutShortError());
     void this.#supervisor.end(this.#cutShortError());
     this.#idle?.resolve();
   }
@@ -211,117 +245,202 @@ export class ServiceRunner {
   #pump(): void {
     const { host } = this.#supervisor;
     if (!host) return;
-    // A job that ignores its cancel word is about to cost the process its life; nothing new joins it there.
-    while (this.#running.size < this.#mostRunning && ![...this.#running].some((entry) => entry.isOverdue)) {
-      const entry = this.#queue.shift();
-      if (!entry) break;
-      this.#run(host, entry);
+    this.#host = host;
+    while (this.#line.length > 0) {
+      // A job that ignores its cancel word is about to cost the process its life; nothing new joins it there.
+      for (const { isOverdue } of this.#turns.running) if (isOverdue) return;
+      const hasTurn = this.running < this.#mostRunning;
+      if (!hasTurn && (this.#line.isBatching || this.#turns.ahead.length >= this.#runTime.worthAhead)) return;
+      const bytes = this.#line.choose();
+      if (bytes === undefined) return;
+      const slot = this.#pool.take(bytes, hasTurn);
+      if (slot === undefined) return;
+      this.#give(host, this.#line.takeChosen(), slot);
     }
   }
 
-  #run(host: HostProcess, entry: Entry): void {
-    const slot = this.#freeSlots.pop()!;
-    let inputs: WrittenInputs;
-    let end: () => void;
-    const turnMs = performance.now();
+  /** Lays a job into a slot and hands it to the process, now or ahead of its turn. */
+  #give(host: HostProcess, entry: Entry, slot: number): void {
+    const { job } = entry;
+    const { slots } = this.#pool;
+    const startedMs = performance.now();
     try {
-      inputs = writeInputs(this.name, entry.job.inputs, this.#slots.data(slot));
-      // Last, so that nothing is charged for a job that could not have run.
-      end = entry.job.begin();
+      const inputs = entry.prepare(this.name, slots.data(slot));
+      slots.task(slot).write(inputs.places, inputs.end);
+      this.#pool.noteUse(slot, inputs.end);
     } catch (error) {
-      this.#freeSlots.push(slot);
+      this.#pool.give(slot);
       entry.end();
-      entry.reject(SignetError.from(error));
+      entry.fail(SignetError.from(error));
+      this.#noteIdle();
       return;
     }
-    const startedMs = performance.now();
+    const nowMs = performance.now();
+    entry.inputMs = nowMs - startedMs;
     entry.slot = slot;
-    this.#running.add(entry);
-    this.#limitRun(host, entry);
-    this.#slots.resetControl(slot, monotonicNs(Math.min(entry.job.deadlineMs, startedMs + entry.job.runLimitMs)));
-    const task = this.#slots.task(slot);
-    task.write(inputs.places, inputs.end);
-    const over = () => {
-      entry.end();
-      this.#running.delete(entry);
-      this.#freeSlots.push(slot);
-      end();
-      this.#afterRun();
-    };
-    host.run(slot, {
-      ended: (reply) => {
-        const repliedMs = performance.now();
-        try {
-          const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#slots.data(slot));
-          this.#supervisor.recordSuccess();
-          entry.resolve({
-            outputs,
-            queueMs: turnMs - entry.enqueuedMs,
-            inputMs: startedMs - turnMs,
-            runMs: reply?.ok ? reply.runUs / 1000 : 0,
-            outputMs: performance.now() - repliedMs,
-          });
-        } catch (error) {
-          const failure = SignetError.from(error);
-          entry.reject(entry.abandoned ?? failure);
-          // A process that contradicts itself is not trusted with another job.
-          if (failure.code === "SERVICE_PROTOCOL") host.kill(failure);
-        }
-        over();
-      },
-      lost: (reason) => {
-        entry.reject(entry.abandoned ?? reason);
-        over();
-      },
-    });
+    slots.resetControl(slot, monotonicNs(Math.min(job.deadlineMs, nowMs + job.runLimitMs)));
+    if (this.#turns.add(entry, this.#mostRunning)) this.#takeTurn(entry);
+    host.run(slot, entry, this.#runTime.expectedUs);
   }
 
-  /** The license's limit on one job: unlike the caller's deadline it does not leave the choice to the plugin. */
-  #limitRun(host: HostProcess, entry: Entry): void {
-    const { runLimitMs } = entry.job;
-    entry.after(runLimitMs, () => {
-      const message = `${this.name}: the license allows a job ${runLimitMs} ms, it took longer`;
-      this.#abandon(entry, new SignetError("JOB_TIME_EXCEEDED", message));
-      entry.after(this.#options.cancelGraceMs, () => host.kill(this.#unstoppableError(message)));
+  #takeTurn(entry: Entry): void {
+    entry.takeTurn();
+    // A thread had it before its turn, and it gave up meanwhile.
+    if (entry.abandoned) entry.allow(this.#options.cancelGraceMs);
+  }
+
+  /** The process is done with a job. */
+  replied(entry: Entry, reply: RunReply | null): void {
+    const { slot } = entry;
+    const repliedMs = performance.now();
+    let result: LentResult | undefined;
+    let runsApart = false;
+    try {
+      const mayLend = this.#pool.mayLend(slot);
+      const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#pool.slots.data(slot), mayLend);
+      this.#supervisor.recordSuccess();
+      const { runUs, outputs: places } = reply as Extract<RunReply, { ok: true }>;
+      this.#runTime.add(runUs);
+      for (const { offset, bytes } of places) this.#pool.noteUse(slot, offset + bytes);
+      result = new LentResult(entry, outputs, runUs / 1000, repliedMs, this.#pool);
+    } catch (error) {
+      const failure = SignetError.from(error);
+      // A process that contradicts itself is not trusted with another job.
+      if (failure.code === "SERVICE_PROTOCOL") this.#host?.kill(failure);
+      runsApart = entry.canRunApart(failure);
+      if (!runsApart) entry.fail(failure);
+    }
+    if (!runsApart) this.#leave(entry);
+    else for (const each of this.#goBack(entry)) each.isAlone = true;
+    if (result === undefined || !this.#pool.mayLend(slot)) this.#pool.give(slot);
+    if (result !== undefined) entry.succeed(result);
+    this.#afterRun();
+  }
+
+  /** The process has ended. What it had not begun waits for the next one, unless too many processes ended like that. */
+  lost(entry: Entry, reason: SignetError): void {
+    const { slot } = entry;
+    if (this.#pool.slots.task(slot).recall()) {
+      for (const each of this.#goBack(entry)) if (++each.losses > MAX_LOSSES) this.cancel(each, reason);
+    } else {
+      this.#leave(entry);
+      entry.fail(reason);
+    }
+    this.#pool.give(slot);
+    this.#afterRun();
+  }
+
+  /** A job that ran has left its slot, and another has its turn. */
+  #leave(entry: Entry): void {
+    entry.end();
+    entry.charge!.ended();
+    const next = this.#turns.end(entry);
+    if (next !== undefined) this.#takeTurn(next);
+  }
+
+  /** A job that was taken back waits again, or each of those that it was made of. */
+  #goBack(entry: Entry): readonly Entry[] {
+    entry.charge!.takenBack();
+    const next = this.#turns.end(entry);
+    if (next !== undefined) this.#takeTurn(next);
+    const waiting = entry.waitAgain();
+    this.#line.putBack(waiting);
+    return waiting;
+  }
+
+  /**
+   * Jobs lie ahead because runs are short. Where one is not, those behind it wait in the queue again, in order of
+   * priority and for whichever thread is free.
+   */
+  #recallFromLong(): void {
+    const { ahead, running } = this.#turns;
+    if (ahead.length === 0) return;
+    const nowMs = performance.now();
+    for (const { turnMs } of running) this.#runTime.atLeast((nowMs - turnMs) * 1000);
+    if (this.#runTime.worthAhead > 0) return;
+    for (const entry of [...ahead].reverse()) if (this.#recall(entry)) this.#goBack(entry);
+  }
+
+  /** Takes a job back from its process, which then skips it. False where a thread has it already. */
+  #recall(entry: Entry): boolean {
+    const { slot } = entry;
+    if (!this.#pool.slots.task(slot).recall()) return false;
+    this.#host?.exchangeWaiter(slot, {
+      ended: (reply) => {
+        if (reply?.ok !== false || reply.reason !== "skipped") {
+          this.#host?.kill(new SignetError("SERVICE_PROTOCOL", `${this.name}: ran a job that was taken back`));
+        }
+        this.#pool.give(slot);
+        this.#pump();
+      },
+      lost: () => this.#pool.give(slot),
     });
+    return true;
   }
 
   #afterRun(): void {
     this.#killIfOnlyOverdue();
-    if (this.#supervisor.refusal && this.#running.size === 0) void this.#supervisor.end();
+    if (this.#supervisor.refusal && this.#turns.size === 0) void this.#supervisor.end();
     this.#pump();
-    if (this.#running.size + this.#queue.length === 0) this.#idle?.resolve();
+    this.#noteIdle();
   }
 
-  /** Answers the caller now. A running job is asked to stop; its slot is free when it really has. */
-  #abandon(entry: Entry, error: SignetError): void {
-    if (entry.abandoned) return;
-    entry.abandoned = error;
-    entry.reject(error);
-    if (entry.slot === undefined) {
-      this.#queue.remove(entry);
-      entry.end();
-      return;
+  /** Whoever stops the service waits for this, however the last job left it. */
+  #noteIdle(): void {
+    if (this.#turns.size + this.#line.length === 0) this.#idle?.resolve();
+  }
+
+  /** The clock's word about a job. */
+  late(entry: Entry, what: Lateness): void {
+    const { job } = entry;
+    switch (what) {
+      case "deadline":
+        this.cancel(entry, new SignetError("DEADLINE_EXCEEDED", `${this.name}: no result before the call's deadline`));
+        break;
+      case "queue": {
+        if (this.#line.delay(entry)) break;
+        const message = `${this.name}: waited ${entry.queueTimeoutMs} ms for its turn`;
+        this.cancel(entry, new SignetError("DEADLINE_EXCEEDED", message));
+        break;
+      }
+      case "run": {
+        // The license's limit on one job: unlike the caller's deadline it does not leave the choice to the plugin.
+        const message = `${this.name}: the license allows a job ${job.runLimitMs} ms, it took longer`;
+        entry.isOverLimit = true;
+        this.cancel(entry, new SignetError("JOB_TIME_EXCEEDED", message));
+        entry.allow(this.#options.cancelGraceMs);
+        break;
+      }
+      case "grace":
+        entry.isOverdue = true;
+        if (entry.isOverLimit) this.#host?.kill(this.#unstoppableError(entry.abandoned!.message));
+        else this.#killIfOnlyOverdue();
     }
-    this.#slots.requestCancel(entry.slot);
-    entry.after(this.#options.cancelGraceMs, () => {
-      entry.isOverdue = true;
-      this.#killIfOnlyOverdue();
-    });
+  }
+
+  /** Answers the caller now. A job that runs is asked to stop; its slot is free when it really has. */
+  cancel(entry: Entry, error: SignetError): void {
+    if (entry.abandoned || entry.isAnswered) return;
+    if (!entry.hasTurn && entry.slot >= 0 && this.#recall(entry)) this.#goBack(entry);
+    entry.abandoned = error;
+    if (entry.slot < 0) {
+      this.#line.remove(entry);
+      entry.end();
+      entry.fail(error);
+      entry.batch?.memberLeft(error);
+      this.#noteIdle();
+    } else {
+      this.#pool.slots.requestCancel(entry.slot);
+      entry.fail(error);
+      if (entry.hasTurn) entry.allow(this.#options.cancelGraceMs);
+    }
   }
 
   /** Jobs of other callers are never ended because one caller's job will not stop: the process waits for them. */
   #killIfOnlyOverdue(): void {
-    const entries = [...this.#running];
+    const entries = [...this.#turns.running];
     if (entries.length === 0 || !entries.every((entry) => entry.isOverdue)) return;
     void this.#supervisor.end(this.#unstoppableError(entries[0]!.abandoned!.message));
-  }
-
-  #rejectWaiting(error: SignetError): void {
-    for (const entry of this.#queue.clear()) {
-      entry.end();
-      entry.reject(error);
-    }
   }
 
   /** For the others whose jobs the process takes along, and for the log. Who asked it to stop has had its answer. */
@@ -344,9 +463,12 @@ export class ServiceRunner {
   }
 }
 
-/** A time of performance.now() on CLOCK_MONOTONIC, which both count from and plugins read. 0 for never. */
-function monotonicNs(ms: number): bigint {
-  if (!Number.isFinite(ms)) return 0n;
-  const aheadNs = Math.max(0, Math.round((ms - performance.now()) * 1e6));
-  return process.hrtime.bigint() + BigInt(aheadNs);
+const refused: SubmittedJob = { cancel: () => {} };
+
+/** What performance.now() counts from, on CLOCK_MONOTONIC, which plugins read. */
+const originNs = Number(process.hrtime.bigint()) - performance.now() * 1e6;
+
+/** A time of performance.now() on CLOCK_MONOTONIC. 0 for never. */
+function monotonicNs(ms: number): number {
+  return Number.isFinite(ms) ? Math.max(1, Math.round(originNs + ms * 1e6)) : 0;
 }

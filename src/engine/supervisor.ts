@@ -1,7 +1,9 @@
 import { SignetError } from "../errors.ts";
-import type { InheritedFile, Sandbox, Slots } from "../plugin/index.ts";
+import type { InheritedFile, Sandbox } from "../plugin/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
 import { type HostFacts, HostProcess } from "./host-process.ts";
+import type { SlotPool } from "./slot-pool.ts";
+import { WarmUp, type WarmUpRequest } from "./warm-up.ts";
 
 /**
  * The states of a service:
@@ -14,7 +16,8 @@ import { type HostFacts, HostProcess } from "./host-process.ts";
  *
  * While starting or backing off, calls wait in the queue up to their deadlines.
  */
-export type ServiceState = "starting" | "ready" | "backing-off" | "unloaded" | "refused" | "stopped";
+export const serviceStates = ["starting", "ready", "backing-off", "unloaded", "refused", "stopped"] as const;
+export type ServiceState = (typeof serviceStates)[number];
 
 export type ServiceEvent =
   | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused"> }
@@ -30,13 +33,19 @@ export interface SupervisorOptions {
   /** What the license promises clients; a plugin that offers anything else is refused. */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  readonly slots: Slots;
+  readonly threads: number;
+  readonly pool: SlotPool;
   readonly memoryLimitBytes: number;
+  /** How long loading may take, and warming up after that. */
   readonly startTimeoutMs: number;
+  /** What each process runs before it is ready. */
+  readonly warmUp?: () => Promise<readonly WarmUpRequest[]>;
   readonly home: string;
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox;
   readonly onEvent: (event: ServiceEvent) => void;
+  /** Called now and then while jobs lie ahead in the process. */
+  readonly onLook: () => void;
   /** The process is ready for jobs. */
   readonly onReady: () => void;
   /** The process is gone and no other will follow, because the service was stopped or refused. */
@@ -50,6 +59,8 @@ const FIRST_BACK_OFF_MS = 100;
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #host: HostProcess | undefined;
+  /** While that is not ready yet. */
+  #warmUp: WarmUp | undefined;
   #state: ServiceState = "starting";
   #facts: HostFacts | undefined;
   #refusal: SignetError | undefined;
@@ -99,14 +110,15 @@ export class Supervisor {
 
   /** Starts the process. Resolves with null when it is ready, else with the error of this try; others follow. */
   async start(): Promise<SignetError | null> {
-    const { name, slots, onEvent, onReady, ...options } = this.#options;
+    const { name, pool, onEvent, onReady, ...options } = this.#options;
     this.#setState("starting");
     let host: HostProcess;
     try {
       host = new HostProcess({
         ...options,
         service: name,
-        slots,
+        slots: pool.slots,
+        slotsInUseBytes: () => pool.inUseBytes,
         onOutput: (stream, line) => onEvent({ type: "output", stream, line }),
       });
     } catch (error) {
@@ -120,6 +132,7 @@ export class Supervisor {
     try {
       const facts = await host.ready;
       verifyTensors(facts, this.#options);
+      await this.#warm(host);
       this.#facts = facts;
     } catch (error) {
       const failure = SignetError.from(error);
@@ -132,6 +145,14 @@ export class Supervisor {
       onReady();
     }
     return null;
+  }
+
+  async #warm(host: HostProcess): Promise<void> {
+    const { name, pool, outputs, startTimeoutMs, warmUp } = this.#options;
+    if (!warmUp) return;
+    this.#warmUp = new WarmUp({ service: name, host, pool, outputs, timeoutMs: startTimeoutMs });
+    await this.#warmUp.run(await warmUp());
+    this.#warmUp = undefined;
   }
 
   /** A job succeeded: the process is healthy, and if it ends the next one starts at once. */
@@ -170,12 +191,15 @@ export class Supervisor {
     await host.ended;
   }
 
-  #hostEnded(error: SignetError | null): void {
+  #hostEnded(reason: SignetError | null): void {
+    const warmUp = this.#warmUp;
     this.#host = undefined;
-    if (this.#state === "stopped" || this.#state === "unloaded" || this.#refusal || error === null) {
+    this.#warmUp = undefined;
+    if (this.#state === "stopped" || this.#state === "unloaded" || this.#refusal || reason === null) {
       this.#options.onGone();
       return;
     }
+    const error = warmUp?.explain(reason) ?? reason;
     this.#lastError = error;
     // The first restart is immediate, so that one crash costs callers a fraction of a second.
     const restartInMs =

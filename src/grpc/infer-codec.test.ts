@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { loadSync, type MessageTypeDefinition } from "@grpc/proto-loader";
 import { describe, expect, test } from "vitest";
 import { type Random, useRandom } from "../../test/helpers/random.ts";
-import { decodePlainRequest, encodePlainResponse } from "./infer-codec.ts";
+import { decodePlainRequest, encodePlainResponse, encodePlainStreamAnswer, finalResponse } from "./infer-codec.ts";
 import type { InferRequestMessage, InferResponseMessage } from "./messages.ts";
 
 /** protobufjs, which knows nothing of the codec under test. */
@@ -25,6 +25,7 @@ function codecOf<Message>(name: string) {
 
 const requests = codecOf<InferRequestMessage>("ModelInferRequest");
 const responses = codecOf<InferResponseMessage>("ModelInferResponse");
+const answers = codecOf<object>("ModelStreamInferResponse");
 
 const text = (random: Random, most: number) =>
   Array.from({ length: random.below(most + 1) }, () => String.fromCharCode(32 + random.below(95))).join("");
@@ -122,6 +123,23 @@ describe("a plain response", () => {
       const expected = responses.deserialize(responses.serialize(response));
       expect(responses.deserialize(Buffer.concat(encodePlainResponse(response)!))).toEqual(expected);
     }
+  });
+
+  test("inside an answer of a stream is written as protobufjs writes it, as the last of its request", () => {
+    const random = useRandom();
+    for (let round = 0; round < 2000; round++) {
+      const response = { ...randomResponse(random), parameters: finalResponse };
+      const answer = { error_message: "", infer_response: response };
+      const expected = answers.deserialize(answers.serialize(answer));
+      expect(answers.deserialize(Buffer.concat(encodePlainStreamAnswer(answer)!))).toEqual(expected);
+    }
+  });
+
+  test.each([
+    ["an error", { error_message: "no", infer_response: { parameters: finalResponse } }],
+    ["other parameters", { error_message: "", infer_response: { parameters: { x: { bool_param: true } } } }],
+  ])("of a stream with %s is not plain", (_, answer) => {
+    expect(encodePlainStreamAnswer(answer)).toBeNull();
   });
 
   test("does not copy its data", () => {

@@ -4,10 +4,12 @@ import type {
   InferRequestedOutputMessage,
   InferRequestMessage,
   InferResponseMessage,
+  StreamInferResponseMessage,
 } from "./messages.ts";
+import { noParameters } from "./parameters.ts";
 
 /**
- * The two messages of ModelInfer in the form that nearly all clients send and get: raw contents, no parameters. Whatever
+ * The messages of ModelInfer and ModelStreamInfer in the form that nearly all clients send and get: raw contents, no parameters. Whatever
  * is otherwise is left to protobufjs, which is slower and knows everything; so this decoder may say "not mine" to any
  * bytes at all, and where it does not, it says what protobufjs would. A test compares them.
  *
@@ -79,8 +81,6 @@ export function decodePlainRequest(bytes: Buffer): InferRequestMessage | null {
     raw_input_contents: raw,
   };
 }
-
-const noParameters = Object.freeze({});
 
 function readInput(bytes: Buffer, end: number): InferInputMessage | null {
   let name = "";
@@ -162,28 +162,61 @@ function readText(bytes: Buffer, end: number): string | null {
  * of outputs, which protobufjs writes.
  */
 export function encodePlainResponse(response: InferResponseMessage): Buffer[] | null {
+  return isPlain(response) ? encode(response, false) : null;
+}
+
+/** The parameters of a stream's answer that is no error: each is the last of its request. */
+export const finalResponse = Object.freeze({ triton_final_response: Object.freeze({ bool_param: true }) });
+/** The same as a field of a response: an entry of a map, whose value has its bool_param set. */
+const finalResponseField = Buffer.from("\x22\x1b\x0a\x15triton_final_response\x12\x02\x08\x01", "latin1");
+
+/** An answer of a stream in the same way; null where it is an error besides. */
+export function encodePlainStreamAnswer(answer: StreamInferResponseMessage): Buffer[] | null {
+  const response = answer.infer_response;
+  if (answer.error_message !== "" || response.parameters !== finalResponse) return null;
+  // Whoever says that a response is final has all of it.
+  return isPlain(response as InferResponseMessage) ? encode(response as InferResponseMessage, true) : null;
+}
+
+function isPlain({ outputs }: InferResponseMessage): boolean {
+  for (const { parameters } of outputs) if (parameters !== undefined) return false;
+  return true;
+}
+
+/** @param isStreamed whether it is the final response inside an answer of a stream */
+function encode(response: InferResponseMessage, isStreamed: boolean): Buffer[] {
   const { model_name, model_version, id, outputs, raw_output_contents: raw } = response;
-  for (const { parameters } of outputs) if (parameters !== undefined) return null;
+  const roomBytes = isStreamed ? 1 + MAX_VARINT_BYTES : 0;
   // First what lies before the first raw contents.
-  let headBytes = textBytes(model_name) + textBytes(model_version) + textBytes(id);
+  let headBytes = roomBytes + textBytes(model_name) + textBytes(model_version) + textBytes(id);
+  if (isStreamed) headBytes += finalResponseField.length;
   for (const output of outputs) headBytes += 1 + MAX_VARINT_BYTES + outputBytes(output);
   const scratch = Buffer.allocUnsafe(headBytes + 1 + MAX_VARINT_BYTES);
-  let end = writeText(scratch, 0, 0x0a, model_name);
+  let end = writeText(scratch, roomBytes, 0x0a, model_name);
   end = writeText(scratch, end, 0x12, model_version);
   end = writeText(scratch, end, 0x1a, id);
+  if (isStreamed) end += finalResponseField.copy(scratch, end);
   for (const output of outputs) end = writeOutput(scratch, end, output);
-  const parts: Buffer[] = [];
+  const parts: Buffer[] = [scratch];
+  let length = 0;
   for (let index = 0; index < raw.length; index++) {
     const bytes = bufferOf(raw[index]!);
     if (index === 0) {
       end = writeLength(scratch, end, 0x32, bytes.length);
     } else {
       const prefix = Buffer.allocUnsafe(1 + MAX_VARINT_BYTES);
-      parts.push(prefix.subarray(0, writeLength(prefix, 0, 0x32, bytes.length)));
+      const prefixBytes = writeLength(prefix, 0, 0x32, bytes.length);
+      parts.push(prefix.subarray(0, prefixBytes));
+      length += prefixBytes;
     }
     if (bytes.length > 0) parts.push(bytes);
+    length += bytes.length;
   }
-  return [scratch.subarray(0, end), ...parts];
+  length += end - roomBytes;
+  const start = isStreamed ? roomBytes - 1 - varintBytes(length) : roomBytes;
+  if (isStreamed) writeLength(scratch, start, 0x12, length);
+  parts[0] = scratch.subarray(start, end);
+  return parts;
 }
 
 /** A varint of up to 2^35, and the tag before it. */

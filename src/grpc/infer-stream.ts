@@ -1,24 +1,35 @@
-import type { Metadata, StatusObject } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
 import { type ErrorCode, SignetError } from "../errors.ts";
-import type { CallQuotas, Identity, Inference } from "../service/index.ts";
-import { clientGone, licenseTrailers } from "./call.ts";
-import { grpcStatusFromError } from "./errors.ts";
-import { infer } from "./infer.ts";
+import type { LicenseTime } from "../license/index.ts";
+import {
+  type CallQuotas,
+  type Identity,
+  type InferCall,
+  type Inference,
+  type InferenceEnd,
+  type InferenceResult,
+  keepOutputs,
+} from "../service/index.ts";
+import { statusDetails } from "./errors.ts";
+import { finalResponse } from "./infer-codec.ts";
 import type { InferRequestMessage, StreamInferResponseMessage } from "./messages.ts";
-import { decodeInferRequest, type InferRequest } from "./tensors.ts";
+import { decodeInferRequest, encodeInferResponse, type InferRequest } from "./tensors.ts";
 
 /** Where a stream's messages come from and go to. */
 export interface StreamPort {
-  /** False where the client does not keep up; `drained` of the stream is called when it does again. */
-  write(response: StreamInferResponseMessage): boolean;
+  /** Whether it can send from memory that is lent; else it gets outputs that are its own. */
+  readonly takesLent: boolean;
+  /** Whether the client does not keep up; `drained` of the stream is called when it does again. */
+  readonly isClogged: boolean;
+  /** @param lent released when the response's outputs are read no more; null where they are the port's own */
+  write(response: StreamInferResponseMessage, lent: { release(): void } | null): void;
   /** Stops requests from being delivered, and so the client from sending more. */
   pause(): void;
   resume(): void;
-  /** After everything written, ends the stream well. */
-  end(trailers: Metadata | undefined): void;
-  /** After everything written, ends the stream with a status. */
-  fail(status: StatusObject): void;
+  /** After everything written, ends the stream well. @param nearEnd where the license stands, if its end is near */
+  end(nearEnd: LicenseTime | null): void;
+  /** After everything written, ends the stream with an error. */
+  fail(error: SignetError): void;
 }
 
 export interface StreamCaller {
@@ -37,14 +48,6 @@ export interface InferStreamParts {
   readonly audit: AuditLog;
 }
 
-/** A request that was taken, and its answer once it has one. */
-interface Entry {
-  readonly id: string;
-  bytes: number;
-  answer?: StreamInferResponseMessage;
-  failure?: SignetError;
-}
-
 /** Requests that are taken and not yet answered. Fewer than a service's queue holds, so that one stream cannot fill it. */
 export const MAX_OUTSTANDING = 32;
 /** Their tensors together; a request that is larger by itself is alone. */
@@ -61,14 +64,13 @@ export class InferStream {
   readonly #caller: StreamCaller;
   readonly #port: StreamPort;
   readonly #entries: Entry[] = [];
-  readonly #controller = new AbortController();
   #bytes = 0;
   #isFirst = true;
-  #isClogged = false;
   #isPaused = false;
   #isHalfClosed = false;
+  #isFlushing = false;
   #isOver = false;
-  #trailers: Metadata | undefined;
+  #nearEnd: LicenseTime | null = null;
 
   constructor(parts: InferStreamParts, caller: StreamCaller, port: StreamPort) {
     this.#parts = parts;
@@ -76,21 +78,24 @@ export class InferStream {
     this.#port = port;
   }
 
-  /** The next request. */
-  take(message: InferRequestMessage): void {
+  /** The next request. @param done called when nobody reads it any more */
+  take(message: InferRequestMessage, done: (() => void) | null = null): void {
     if (this.#isOver) return;
-    const entry: Entry = { id: message.id, bytes: 0 };
+    const entry = new Entry(this, message.id, done);
     this.#entries.push(entry);
-    this.#answer(message, entry).then(
-      (answer) => {
-        entry.answer = answer;
-        this.#flush();
-      },
-      (thrown) => {
-        entry.failure = SignetError.from(thrown);
-        this.#flush();
-      },
-    );
+    const { peer, deadlineMs } = this.#caller;
+    try {
+      const identity = this.#caller.authenticate();
+      entry.identity = identity;
+      entry.leave = this.#admit(identity);
+      const request = decodeInferRequest(message);
+      entry.request = request;
+      entry.bytes = bytesOf(request);
+      this.#bytes += entry.bytes;
+      entry.running = this.#parts.inference.begin(identity, { ...request, peer, deadlineMs }, entry);
+    } catch (thrown) {
+      entry.failed(SignetError.from(thrown));
+    }
     this.#steer();
   }
 
@@ -102,37 +107,31 @@ export class InferStream {
 
   /** The client takes responses again. */
   drained(): void {
-    this.#isClogged = false;
     this.#steer();
   }
 
   /** The client is gone, or its deadline passed: what runs is asked to stop, what waits leaves the queue. */
   cancel(): void {
     this.#isOver = true;
-    this.#controller.abort(clientGone);
+    for (const entry of this.#entries) entry.running?.cancel();
   }
 
-  async #answer(message: InferRequestMessage, entry: Entry): Promise<StreamInferResponseMessage> {
-    const identity = this.#caller.authenticate();
-    const release = this.#admit(identity);
-    try {
-      const request = decodeInferRequest(message);
-      entry.bytes = bytesOf(request);
-      this.#bytes += entry.bytes;
-      const { peer, deadlineMs } = this.#caller;
-      const caller = { identity, peer, deadlineMs, signal: this.#controller.signal };
-      const { response, nearEnd } = await infer(this.#parts.inference, request, caller);
-      if (nearEnd !== null) this.#trailers = licenseTrailers(nearEnd);
-      return { error_message: "", infer_response: { ...response, parameters: finalResponse } };
-    } catch (thrown) {
-      const { code } = SignetError.from(thrown);
-      if (code === "PERMISSION_DENIED") {
-        this.#parts.audit.refused({ code, identity: identity.name, peer: this.#caller.peer });
-      }
-      throw thrown;
-    } finally {
-      release();
+  /** Called by an entry: it has its result. @returns the result as it can be kept until it is sent */
+  answered(entry: Entry, result: InferenceResult): void {
+    if (result.nearEnd !== null) this.#nearEnd = result.nearEnd;
+    // What has to wait, for others or for the client, gives the memory back that others may need.
+    const isNext = entry === this.#entries[0] && !this.#port.isClogged && !this.#isOver;
+    entry.isLent = isNext && this.#port.takesLent;
+    entry.result = entry.isLent ? result : keepOutputs(result);
+    this.#flush();
+  }
+
+  /** Called by an entry: it has none. */
+  failed({ identity }: Entry, { code }: SignetError): void {
+    if (code === "PERMISSION_DENIED") {
+      this.#parts.audit.refused({ code, identity: identity?.name ?? null, peer: this.#caller.peer });
     }
+    this.#flush();
   }
 
   /**
@@ -140,10 +139,10 @@ export class InferStream {
    * request's; the place among running calls that it holds is that of the request that is alone.
    * @throws RATE_LIMITED, TOO_MANY_CALLS
    */
-  #admit(identity: Identity): () => void {
+  #admit(identity: Identity): (() => void) | null {
     const isFirst = this.#isFirst;
     this.#isFirst = false;
-    if (isFirst) return () => undefined;
+    if (isFirst) return null;
     const { quotas } = this.#parts;
     const admission = this.#entries.length === 1 ? quotas.admitInPlace(identity) : quotas.admit(identity);
     if (!admission.isAdmitted) throw admission.error;
@@ -152,48 +151,100 @@ export class InferStream {
 
   /** Sends what is answered and has nothing unanswered before it. */
   #flush(): void {
-    while (!this.#isOver) {
-      const head = this.#entries[0];
-      if (head === undefined) {
-        if (!this.#isHalfClosed) break;
-        this.#isOver = true;
-        this.#port.end(this.#trailers);
-        return;
-      }
-      if (head.failure !== undefined && (this.#caller.endsAtError || finalCodes.has(head.failure.code))) {
-        this.cancel();
-        this.#port.fail(grpcStatusFromError(head.failure));
-        return;
-      }
-      const answer = head.failure === undefined ? head.answer : errorAnswer(head.id, head.failure);
-      if (answer === undefined) break;
-      this.#entries.shift();
-      this.#bytes -= head.bytes;
-      if (!this.#port.write(answer)) this.#isClogged = true;
-    }
+    // Writing may bring about another request, and that an answer at once: the loop below comes to it.
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    while (!this.#isOver && this.#sendNext());
+    this.#isFlushing = false;
     this.#steer();
+  }
+
+  /** @returns whether there may be more to do */
+  #sendNext(): boolean {
+    const head = this.#entries[0];
+    if (head === undefined) {
+      if (!this.#isHalfClosed) return false;
+      this.#isOver = true;
+      this.#port.end(this.#nearEnd);
+      return false;
+    }
+    const { failure, result } = head;
+    if (failure !== null && (this.#caller.endsAtError || finalCodes.has(failure.code))) {
+      this.cancel();
+      this.#port.fail(failure);
+      return false;
+    }
+    if (failure === null && result === null) return false;
+    this.#entries.shift();
+    this.#bytes -= head.bytes;
+    if (failure !== null) this.#port.write(errorAnswer(head.id, failure), null);
+    else this.#port.write(answerFrom(head.request!, result!), head.isLent ? result : null);
+    return true;
   }
 
   /** Takes requests only while there is room for them and the client reads the answers. */
   #steer(): void {
+    if (this.#isOver || this.#isFlushing) return;
     const isFull = this.#entries.length >= MAX_OUTSTANDING || this.#bytes >= MAX_OUTSTANDING_BYTES;
-    const shouldPause = isFull || this.#isClogged;
-    if (shouldPause === this.#isPaused || this.#isOver) return;
+    const shouldPause = isFull || this.#port.isClogged;
+    if (shouldPause === this.#isPaused) return;
     this.#isPaused = shouldPause;
     if (shouldPause) this.#port.pause();
     else this.#port.resume();
   }
 }
 
+/** A request that was taken, and how it ended once it has. */
+class Entry implements InferenceEnd {
+  readonly id: string;
+  bytes = 0;
+  identity: Identity | null = null;
+  request: InferRequest | null = null;
+  running: InferCall | null = null;
+  result: InferenceResult | null = null;
+  isLent = false;
+  failure: SignetError | null = null;
+  /** Gives back the place among the caller's running calls. */
+  leave: (() => void) | null = null;
+  readonly #stream: InferStream;
+  readonly #done: (() => void) | null;
+
+  constructor(stream: InferStream, id: string, done: (() => void) | null) {
+    this.#stream = stream;
+    this.id = id;
+    this.#done = done;
+  }
+
+  answered(result: InferenceResult): void {
+    this.#end();
+    this.#stream.answered(this, result);
+  }
+
+  failed(error: SignetError): void {
+    this.failure = error;
+    this.#end();
+    this.#stream.failed(this, error);
+  }
+
+  #end(): void {
+    this.leave?.();
+    this.#done?.();
+  }
+}
+
 /** One response for each request, so that each is the last of its request. */
-const finalResponse = { triton_final_response: { bool_param: true } };
+function answerFrom(request: InferRequest, { version, outputs }: InferenceResult): StreamInferResponseMessage {
+  const response = encodeInferResponse(request, version, outputs);
+  return { error_message: "", infer_response: { ...response, parameters: finalResponse } };
+}
 
 function errorAnswer(id: string, failure: SignetError): StreamInferResponseMessage {
-  const { details } = grpcStatusFromError(failure);
   const parameters = { ...finalResponse, signet_code: { string_param: failure.code } };
-  return { error_message: details, infer_response: { id, parameters } };
+  return { error_message: statusDetails(failure), infer_response: { id, parameters } };
 }
 
 function bytesOf({ inputs }: InferRequest): number {
-  return inputs.reduce((sum, input) => sum + (input.place?.byteSize ?? input.data.byteLength), 0);
+  let bytes = 0;
+  for (const { place, data } of inputs) bytes += place?.byteSize ?? data.byteLength;
+  return bytes;
 }

@@ -11,6 +11,7 @@ import {
 } from "../service/index.ts";
 import { answering, clientGone, deadlineOf, licenseTrailers } from "./call.ts";
 import { authenticateAgain, identityOf, peerOf } from "./call-gate.ts";
+import { grpcStatusFromError } from "./errors.ts";
 import { infer } from "./infer.ts";
 import { InferStream } from "./infer-stream.ts";
 import type {
@@ -92,16 +93,26 @@ function streamHandler(edge: InferenceEdge): handleBidiStreamingCall<InferReques
       endsAtError: call.metadata.get("triton_grpc_error")[0] === "true",
       authenticate: () => authenticateAgain(call),
     };
+    let isClogged = false;
     const stream = new InferStream(edge, caller, {
-      write: (response) => call.write(response),
+      takesLent: false,
+      get isClogged() {
+        return isClogged;
+      },
+      write: (response) => {
+        isClogged = !call.write(response);
+      },
       pause: () => call.pause(),
       resume: () => call.resume(),
-      end: (trailers) => call.end(trailers),
-      fail: (status) => call.emit("error", status),
+      end: (nearEnd) => call.end(nearEnd === null ? undefined : licenseTrailers(nearEnd)),
+      fail: (error) => call.emit("error", grpcStatusFromError(error)),
     });
     call.on("data", (message) => stream.take(message));
     call.on("end", () => stream.halfClosed());
-    call.on("drain", () => stream.drained());
+    call.on("drain", () => {
+      isClogged = false;
+      stream.drained();
+    });
     call.on("cancelled", () => stream.cancel());
   };
 }

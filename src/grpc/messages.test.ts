@@ -87,6 +87,7 @@ describe("the wire", () => {
     const config = {
       name: "m",
       platform: "",
+      version_policy: { specific: { versions: [7] } },
       backend: "b",
       max_batch_size: 0,
       input: [{ name: "x", data_type: "TYPE_STRING", dims: [3] }],
@@ -100,6 +101,7 @@ describe("the wire", () => {
     for (const part of [
       field(5, field(1, "x"), [0x10, 13], field(4, [3])),
       field(6, field(1, "y"), [0x10, 14], field(3, [3])),
+      field(3, field(3, field(1, [7]))),
       field(17, "b"),
       field(14, field(1, "k"), field(2, field(1, "v"))),
       field(19, [8, 1]),

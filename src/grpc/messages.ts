@@ -3,7 +3,7 @@ import type { handleBidiStreamingCall, handleUnaryCall, MethodDefinition, Servic
 import { loadSync } from "@grpc/proto-loader";
 import { SignetError } from "../errors.ts";
 import type { ExtensionCalls } from "./extension-messages.ts";
-import { decodePlainRequest, encodePlainResponse } from "./infer-codec.ts";
+import { decodePlainRequest, encodePlainResponse, encodePlainStreamAnswer } from "./infer-codec.ts";
 import { verifyInferRequestBytes } from "./infer-request-limits.ts";
 
 /**
@@ -106,9 +106,17 @@ export interface ModelTensorConfigMessage {
   dims: Int64[];
 }
 
+interface QueuePolicyMessage {
+  timeout_action: "REJECT" | "DELAY";
+  default_timeout_microseconds: Int64;
+  allow_timeout_override: boolean;
+  max_queue_size: number;
+}
+
 export interface ModelConfigMessage {
   name: string;
   platform: string;
+  version_policy: { specific: { versions: Int64[] } } | { latest: { num_versions: number } };
   backend: string;
   max_batch_size: number;
   input: ModelTensorConfigMessage[];
@@ -117,7 +125,15 @@ export interface ModelConfigMessage {
   parameters: Record<string, { string_value: string }>;
   model_transaction_policy: { decoupled: boolean };
   response_cache: { enable: boolean };
-  dynamic_batching?: { preferred_batch_size: number[]; max_queue_delay_microseconds: Int64 };
+  dynamic_batching?: {
+    preferred_batch_size: number[];
+    max_queue_delay_microseconds: Int64;
+    preserve_ordering: boolean;
+    priority_levels: Int64;
+    default_priority_level: Int64;
+    default_queue_policy: QueuePolicyMessage;
+    priority_queue_policy: Record<string, QueuePolicyMessage>;
+  };
 }
 
 /** Every unary call of the service with its request and response. */
@@ -187,6 +203,11 @@ function loadInferenceService(): InferenceService {
 /** A response as bytes in pieces, of which the raw contents are not copied. */
 export function encodeInferResponseParts(response: InferResponseMessage): readonly Buffer[] {
   return encodePlainResponse(response) ?? [inferenceService().ModelInfer.responseSerialize(response)];
+}
+
+/** The same for an answer of a stream. */
+export function encodeStreamAnswerParts(answer: StreamInferResponseMessage): readonly Buffer[] {
+  return encodePlainStreamAnswer(answer) ?? [inferenceService().ModelStreamInfer.responseSerialize(answer)];
 }
 
 function malformedRequest(thrown: unknown): InferRequestMessage {

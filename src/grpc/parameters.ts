@@ -10,24 +10,40 @@ import {
 } from "../tensor/index.ts";
 import type { InferParameterMessage, InferParametersMessage } from "./messages.ts";
 
+/** What has no parameters has this object, so that nothing is made for it. */
+export const noParameters: InferParametersMessage = Object.freeze({});
+const plainCall: CallParameters = Object.freeze(readCallParameters([]));
+
 /** @throws REQUEST_MALFORMED, NOT_IMPLEMENTED */
 export function decodeParameters(message: InferParametersMessage): CallParameters {
+  if (message === noParameters) return plainCall;
   return readCallParameters(Object.entries(message).map(([name, parameter]) => [name, readValue(name, parameter)]));
 }
 
-/** Where an input's or output's data lies in shared memory; null where it does not. @throws REQUEST_MALFORMED */
-export function decodePlace(where: string, parameters: InferParametersMessage | undefined): RegionPlace | null {
-  const own = Object.entries(parameters ?? {}).filter(([name]) => name.startsWith("shared_memory_"));
+/** An input or an output, for messages about it. */
+export interface Whose {
+  readonly kind: "input" | "output";
+  readonly name: string;
+}
+
+/** Where its data lies in shared memory; null where it does not. @throws REQUEST_MALFORMED */
+export function decodePlace(whose: Whose, parameters: InferParametersMessage = noParameters): RegionPlace | null {
+  if (parameters === noParameters) return null;
+  const own = Object.entries(parameters).filter(([name]) => name.startsWith("shared_memory_"));
   return readPlace(
-    where,
+    inWords(whose),
     own.map(([name, parameter]) => [name, readValue(name, parameter)]),
   );
 }
 
 /** How many classes of an output are wanted; 0 for the output itself. @throws REQUEST_MALFORMED */
-export function decodeClasses(where: string, parameters: InferParametersMessage | undefined): number {
-  const wanted = parameters?.classification;
-  return readClasses(where, wanted === undefined ? undefined : readValue("classification", wanted));
+export function decodeClasses(whose: Whose, parameters: InferParametersMessage = noParameters): number {
+  const wanted = parameters.classification;
+  return wanted === undefined ? 0 : readClasses(inWords(whose), readValue("classification", wanted));
+}
+
+export function inWords({ kind, name }: Whose): string {
+  return `${kind} ${quoteName(name)}`;
 }
 
 function readValue(name: string, parameter: InferParameterMessage): ParameterValue {

@@ -1,31 +1,42 @@
-import { Server, setLogger } from "@grpc/grpc-js";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Server, setLogger } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 import type { AuditLog } from "../audit/index.ts";
-import type { ResolvedListen } from "../config/index.ts";
-import { errorFromBind, type ListenerTls } from "../listener/index.ts";
+import type { GrpcLimits, ResolvedListen } from "../config/index.ts";
+import { type ConnectionCounts, errorFromBind, type ListenerTls } from "../listener/index.ts";
 import type { Access, CallQuotas } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
 import { createCallGate } from "./call-gate.ts";
+import { countConnections } from "./count-connections.ts";
 import { createCredentials } from "./credentials.ts";
 import { directRoutes } from "./direct-infer.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
 import { inferenceService } from "./messages.ts";
+import { NodeTransportServer } from "./node-transport-server.ts";
+import { addReflection } from "./reflection.ts";
+import { reportDrops } from "./report-drops.ts";
 import { TransportServer } from "./transport-server.ts";
+import { WebEntrance } from "./web-entrance.ts";
 
 export interface GrpcServerOptions extends InferenceEdge {
   readonly listen: ResolvedListen;
   readonly tls: ListenerTls | null;
   /** Whose HTTP/2: ours or Node's. */
   readonly transport: "signet" | "node";
+  /** Whether clients may ask what there is to call. */
+  readonly reflection: boolean;
+  readonly limits: GrpcLimits;
   readonly maxMessageBytes: number;
   readonly access: Access;
   readonly quotas: CallQuotas;
   readonly audit: AuditLog;
+  readonly connections: ConnectionCounts;
   /** Where the gRPC library's own complaints go, which it would write to stderr in a form of its own. */
   readonly log: Log;
 }
 
+const webServices = ["inference.GRPCInferenceService", "grpc.health.v1.Health"] as const;
 /** How long clients get to close their connections when the server stops, ms. */
 const GOODBYE_MS = 500;
 /** Streams of one connection; more than any well-meaning client opens, few enough to bound its memory. */
@@ -35,6 +46,7 @@ const MAX_CONCURRENT_STREAMS = 1024;
 export class GrpcServer {
   readonly #server: Server;
   readonly #health = new Health();
+  readonly #web: WebEntrance;
   readonly #listen: ResolvedListen;
   readonly #tls: ListenerTls | null;
 
@@ -56,12 +68,31 @@ export class GrpcServer {
       "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
       "grpc.enable_channelz": 0,
     };
+    const transport = { limits: options.limits, direct: directRoutes(options) };
     this.#server =
       options.transport === "node"
-        ? new Server(settings)
-        : new TransportServer(settings, options.log, directRoutes(options));
+        ? new NodeTransportServer(settings, transport)
+        : new TransportServer(settings, transport, options.log);
+    countConnections(this.#server, options.connections);
+    reportDrops(this.#server, options);
     this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
+    if (options.reflection) {
+      addReflection(this.#server, {
+        "inference.GRPCInferenceService": inference,
+        "grpc.health.v1.Health": healthService,
+      });
+    }
+    this.#web = new WebEntrance(this.#server, options.maxMessageBytes);
+  }
+
+  /** gRPC-Web, for a listener that speaks HTTP/1.1. */
+  get web() {
+    return {
+      services: [...webServices],
+      answer: (request: IncomingMessage, response: ServerResponse, hold: (bytes: number) => void) =>
+        this.#web.answer(request, response, hold),
+    };
   }
 
   /**

@@ -2,7 +2,7 @@ import { SignetError } from "../errors.ts";
 import type { AnsweredOutput, InferInput, RequestedOutput } from "../service/index.ts";
 import { isDatatype, type ParameterValue, quoteName, type RegionPlace } from "../tensor/index.ts";
 import type { InferParametersMessage, InferRequestMessage, InferResponseMessage } from "./messages.ts";
-import { decodeClasses, decodeParameters, decodePlace } from "./parameters.ts";
+import { decodeClasses, decodeParameters, decodePlace, inWords } from "./parameters.ts";
 import { hasContents, tensorDataFromContents } from "./typed-contents.ts";
 
 /** A ModelInfer request in the server's own words. Its tensors are not yet checked against the service's. */
@@ -30,8 +30,8 @@ export interface InferRequest {
 export function decodeInferRequest(message: InferRequestMessage): InferRequest {
   if (message.malformed !== undefined) throw message.malformed;
   const outputs = message.outputs.map(({ name, parameters }) => {
-    const where = `output ${quoteName(name)}`;
-    return { name, classes: decodeClasses(where, parameters), place: decodePlace(where, parameters) };
+    const whose = { kind: "output", name } as const;
+    return { name, classes: decodeClasses(whose, parameters), place: decodePlace(whose, parameters) };
   });
   const { priority, queueTimeoutMs, parameters } = decodeParameters(message.parameters);
   return {
@@ -47,14 +47,15 @@ export function decodeInferRequest(message: InferRequestMessage): InferRequest {
 }
 
 function decodeInputs({ inputs, raw_input_contents: raw }: InferRequestMessage): InferInput[] {
-  const places = inputs.map(({ name, parameters }) => decodePlace(`input ${quoteName(name)}`, parameters));
-  const inMessage = places.filter((place) => place === null).length;
+  const places = inputs.map(({ name, parameters }) => decodePlace({ kind: "input", name }, parameters));
   if (raw.length > 0) {
     const typed = inputs.find((input) => hasContents(input.contents));
     if (typed !== undefined) {
-      const where = `input ${quoteName(typed.name)}`;
-      throw malformed(`${where}: contents field must not be specified when using raw_input_contents`);
+      throw malformed(
+        `${inputInWords(typed.name)}: contents field must not be specified when using raw_input_contents`,
+      );
     }
+    const inMessage = places.filter((place) => place === null).length;
     if (raw.length !== inMessage) {
       throw malformed(`raw_input_contents: expected one entry for each of ${inMessage} inputs, found ${raw.length}`);
     }
@@ -62,20 +63,25 @@ function decodeInputs({ inputs, raw_input_contents: raw }: InferRequestMessage):
   let nextRaw = 0;
   return inputs.map((input, index) => {
     const { name, datatype } = input;
-    const where = `input ${quoteName(name)}`;
     if (!isDatatype(datatype)) {
-      throw malformed(`${where}: expected a datatype of the protocol, found ${quoteName(datatype)}`);
+      throw malformed(`${inputInWords(name)}: expected a datatype of the protocol, found ${quoteName(datatype)}`);
     }
     // A size beyond 2^53 loses its last digits here and is then refused as no safe integer.
     const shape = input.shape.map(Number);
     const place = places[index]!;
     if (place !== null) {
-      if (hasContents(input.contents)) throw malformed(`${where}: expected no contents beside shared memory`);
+      if (hasContents(input.contents))
+        throw malformed(`${inputInWords(name)}: expected no contents beside shared memory`);
       return { name, datatype, shape, data: new Uint8Array(0), place };
     }
-    const data = raw.length > 0 ? raw[nextRaw++]! : tensorDataFromContents(where, datatype, input.contents);
+    const data =
+      raw.length > 0 ? raw[nextRaw++]! : tensorDataFromContents(inputInWords(name), datatype, input.contents);
     return { name, datatype, shape, data, place };
   });
+}
+
+function inputInWords(name: string): string {
+  return inWords({ kind: "input", name });
 }
 
 /**

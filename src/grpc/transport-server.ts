@@ -1,6 +1,13 @@
 import type { SecureContextOptions } from "node:tls";
 import { Server, type ServerInterceptor, type ServerOptions } from "@grpc/grpc-js";
-import { type Connection, type ConnectionError, Http2Server, type Http2ServerOptions } from "../http2/index.ts";
+import type { GrpcLimits } from "../config/index.ts";
+import {
+  type Connection,
+  type ConnectionError,
+  type DirectRoute,
+  Http2Server,
+  type Http2ServerOptions,
+} from "../http2/index.ts";
 import type { Log } from "../telemetry/index.ts";
 
 /** What grpc-js keeps for itself and this file uses; a contract test tells when that is so no longer. */
@@ -23,8 +30,11 @@ export const credentialsInside = [
   ...["_isSecure", "_getConstructorOptions", "_getSecureContextOptions", "_getInterceptors", "_addWatcher"],
 ] as const;
 
-/** What requests of one connection may have in memory at least; all connections together twice as much. */
-const MIN_HELD_BYTES = 512 * 2 ** 20;
+export interface TransportOptions {
+  readonly limits: GrpcLimits;
+  /** Calls that go past grpc-js, by path. */
+  readonly direct: ReadonlyMap<string, DirectRoute>;
+}
 
 /**
  * grpc-js on our own HTTP/2 (`src/http2`) instead of node:http2. Everything above the transport is grpc-js unchanged:
@@ -33,16 +43,16 @@ const MIN_HELD_BYTES = 512 * 2 ** 20;
 export class TransportServer extends Server {
   readonly #listeners = new Set<Http2Server>();
 
-  /** @param direct calls that go past grpc-js, by path */
-  constructor(options: ServerOptions, log: Log, direct: NonNullable<Http2ServerOptions["direct"]> = new Map()) {
+  /** @param options for grpc-js; what the transport does itself is not among them */
+  constructor(options: ServerOptions, transport: TransportOptions, log: Log) {
     super(options);
-    const transport = { ...transportOptions(options), direct };
+    const ofServer = http2Options(options, transport);
     const inside = this as unknown as Inside;
     inside.createHttp2Server = (credentials) => {
       const tls = credentials._isSecure()
         ? { ...credentials._getConstructorOptions(), ...credentials._getSecureContextOptions() }
         : null;
-      const server = new Http2Server({ ...transport, tls });
+      const server = new Http2Server({ ...ofServer, tls });
       credentials._addWatcher((context) => {
         if (context !== null) server.setSecureContext(context);
       });
@@ -62,15 +72,21 @@ export class TransportServer extends Server {
   }
 }
 
-/** The limits that grpc-js keeps for itself, for the transport to keep too. */
-function transportOptions(options: ServerOptions) {
-  const maxMessageBytes = options["grpc.max_receive_message_length"] ?? DEFAULT_MAX_MESSAGE_BYTES;
-  // A message that grows while it comes is there twice for a moment.
-  const maxHeldBytes = Math.max(MIN_HELD_BYTES, 3 * maxMessageBytes);
+function http2Options(options: ServerOptions, { limits, direct }: TransportOptions): Omit<Http2ServerOptions, "tls"> {
+  const maxMessageBytes = options["grpc.max_receive_message_length"];
   const maxConcurrentStreams = options["grpc.max_concurrent_streams"];
-  const limits = { maxHeldBytes, ...(maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams }) };
-  return { limits, maxHeldBytes: 2 * maxHeldBytes, maxMessageBytes };
+  return {
+    direct,
+    ...(maxMessageBytes === undefined ? {} : { maxMessageBytes }),
+    maxConnections: limits.maxConnections,
+    maxHeldBytes: limits.requestBytes,
+    limits: {
+      ...(maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams }),
+      maxHeldBytes: limits.requestBytesPerConnection,
+      keepAliveMs: limits.keepaliveTimeMs,
+      keepAliveTimeoutMs: limits.keepaliveTimeoutMs,
+      maxIdleMs: limits.maxConnectionIdleMs,
+      maxAgeMs: limits.maxConnectionAgeMs,
+    },
+  };
 }
-
-/** grpc-js' own. */
-const DEFAULT_MAX_MESSAGE_BYTES = 4 * 2 ** 20;

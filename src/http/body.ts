@@ -36,8 +36,7 @@ export async function readBody(
   if (announced > maxBytes) throw tooLarge(maxBytes);
   let held = 0;
   const hold = (bytes: number) => {
-    budget.take(bytes);
-    held += bytes;
+    held += budget.take(bytes);
   };
   response.once("close", () => budget.giveBack(held));
   // A client that waits to be asked has not sent its body to be thrown away where it was refused.

@@ -28,7 +28,8 @@ export function passGate(parts: GateParts, request: IncomingMessage): Pass | Ref
   return letIn(parts, authenticate, () => peerOf(request));
 }
 
-function verifySingleHeaders({ headersDistinct }: IncomingMessage): void {
+/** @throws REQUEST_MALFORMED */
+export function verifySingleHeaders({ headersDistinct }: IncomingMessage): void {
   const twice = SINGLE_HEADERS.find((name) => (headersDistinct[name]?.length ?? 0) > 1);
   if (twice !== undefined) throw new SignetError("REQUEST_MALFORMED", `${twice}: expected it once, found it again`);
 }

@@ -31,6 +31,8 @@ export interface Route {
   readonly maxBodyBytes?: number;
   /** The form of its body, for the OpenAPI document. */
   readonly body?: z.ZodType;
+  /** What it answers where that is not JSON, for the OpenAPI document. */
+  readonly answerType?: string;
   /** JSON, or an Answer. */
   answer(call: Call): Promise<unknown>;
 }

@@ -1,1 +1,2 @@
+export { MetricsServer } from "./metrics-server.ts";
 export { HttpServer } from "./server.ts";

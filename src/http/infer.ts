@@ -35,7 +35,7 @@ function answerOf({ json, binary }: InferResponse, nearEnd: LicenseTime | null):
 }
 
 /** Tells whoever calls that the license is near its end, before calls are refused. */
-function licenseHeaders({ phase, daysLeft }: LicenseTime): Record<string, string> {
+export function licenseHeaders({ phase, daysLeft }: LicenseTime): Record<string, string> {
   return {
     "signet-license-state": phase === "valid" ? "expiring" : phase,
     "signet-license-days-left": `${daysLeft}`,

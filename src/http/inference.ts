@@ -7,6 +7,7 @@ import {
   serverMetadata,
 } from "../service/index.ts";
 import { Answer, type Call, type Route } from "./call.ts";
+import { generate, generateRequestSchema, generateStream } from "./generate.ts";
 import { infer } from "./infer.ts";
 import { repositoryRoutes } from "./repository.ts";
 import { settingsRoutes } from "./settings.ts";
@@ -96,6 +97,23 @@ export function inferenceRoutes(edge: InferenceEdge): Route[] {
       maxBodyBytes: edge.maxMessageBytes,
       body: inferRequestSchema,
       answer: (call) => infer(inference, call),
+    }),
+    ...ofModel({
+      method: "POST",
+      path: "/generate",
+      summary: "Runs a service once, with plain values by name instead of tensors.",
+      maxBodyBytes: edge.maxMessageBytes,
+      body: generateRequestSchema,
+      answer: (call) => generate(inference, call),
+    }),
+    ...ofModel({
+      method: "POST",
+      path: "/generate_stream",
+      summary: "The same, answered with server-sent events.",
+      maxBodyBytes: edge.maxMessageBytes,
+      body: generateRequestSchema,
+      answerType: "text/event-stream",
+      answer: (call) => generateStream(inference, call),
     }),
     ...repositoryRoutes(edge.repository),
     ...settingsRoutes(edge),

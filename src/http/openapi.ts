@@ -35,7 +35,7 @@ const failureSchema = {
   },
 };
 
-function operationOf({ method, path, summary, isOpen, maxBodyBytes, body }: Route): object {
+function operationOf({ method, path, summary, isOpen, maxBodyBytes, body, answerType }: Route): object {
   const parts = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]!);
   const parameters = parts.map((name) => ({ name, in: "path", required: true, schema: { type: "string" } }));
   const failure = { content: { "application/json": { schema: { $ref: "#/components/schemas/Failure" } } } };
@@ -46,7 +46,7 @@ function operationOf({ method, path, summary, isOpen, maxBodyBytes, body }: Rout
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(maxBodyBytes === undefined ? {} : { requestBody: bodyOf(body) }),
     responses: {
-      200: { description: "Done." },
+      200: { description: "Done.", ...(answerType === undefined ? {} : { content: { [answerType]: {} } }) },
       default: { description: "Refused or failed; the header signet-code has the code too.", ...failure },
     },
   };

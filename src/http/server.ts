@@ -1,24 +1,28 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { ResolvedListen } from "../config/index.ts";
 import { SignetError } from "../errors.ts";
-import { errorFromBind, type ListenerTls } from "../listener/index.ts";
+import { type ConnectionCounts, createHttpListener, type ListenerTls, listenAt } from "../listener/index.ts";
 import type { GateParts, Identity } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
 import { expectsContinue } from "./body.ts";
 import { BodyBudget } from "./body-budget.ts";
 import { Answer, Call, peerOf, type Route } from "./call.ts";
-import { passGate } from "./call-gate.ts";
+import { passGate, verifySingleHeaders } from "./call-gate.ts";
 import { failureFromError, type HttpFailure } from "./errors.ts";
+import type { ForeignCalls } from "./foreign-calls.ts";
 import { type InferenceEdge, inferenceRoutes } from "./inference.ts";
 import { openApiDocument } from "./openapi.ts";
+import { isPreflight, Origins, preflightHeaders } from "./origins.ts";
 
 export interface HttpServerOptions extends InferenceEdge, GateParts {
   readonly listen: ResolvedListen;
   readonly tls: ListenerTls | null;
+  /** Of pages that may call. */
+  readonly origins: readonly string[];
+  /** gRPC-Web. */
+  readonly web: ForeignCalls;
+  readonly connections: ConnectionCounts;
   readonly log: Log;
 }
 
@@ -29,37 +33,37 @@ const MAX_CONNECTIONS = 1024;
 /** What all requests together may have in memory: so many of the largest, and at least a GiB. The same as over gRPC. */
 const HELD_BODIES = 6;
 const MIN_HELD_BYTES = 2 ** 30;
-/** How long a client may take over its headers, over a whole request, and over taking an answer without a byte moving. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 120_000;
+/** How long a client may take over taking an answer without a byte moving. */
 const ANSWER_TIMEOUT_MS = 30_000; // or twice as long: Node looks whether anything went out since it last looked
-const TIMEOUT_LOOK_MS = 2000;
-/** Longer than load balancers keep theirs, so that they and not the server end an idle connection. */
-const KEEP_ALIVE_MS = 75_000;
 /** Of one part of a path, as names are written there; a name may have 128 characters of up to 4 bytes. */
 const MAX_PART_LENGTH = 3 * 4 * 128;
 
-/** The REST listener: the v2 inference protocol in JSON and binary data. */
+/** The REST listener: the v2 inference protocol in JSON and binary data. It carries gRPC-Web too. */
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #server: Server;
   readonly #app: FastifyInstance;
   readonly #budget: BodyBudget;
+  readonly #origins: Origins;
   #isClosing = false;
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
-    this.#server = createListener(options.tls);
+    this.#server = createHttpListener(options.tls, MAX_CONNECTIONS, options.connections);
     this.#budget = new BodyBudget(Math.max(MIN_HELD_BYTES, HELD_BODIES * options.maxMessageBytes));
+    this.#origins = new Origins(options.origins);
     this.#app = Fastify({
       serverFactory: (handler) => {
+        const enter = (request: IncomingMessage, response: ServerResponse) => {
+          if (this.#welcome(request, response)) handler(request, response);
+        };
         // A client that asks before it sends its body is refused before it does.
-        for (const event of ["request", "checkContinue"]) this.#server.on(event, handler);
+        for (const event of ["request", "checkContinue"]) this.#server.on(event, enter);
         return this.#server;
       },
       exposeHeadRoutes: false,
       routerOptions: { maxParamLength: MAX_PART_LENGTH },
-      clientErrorHandler: (error, socket) => refuseNonsense(error, socket),
+      clientErrorHandler: () => {}, // the listener answers these
       frameworkErrors: (error, request, reply) => this.#fail(request.raw, reply, malformed(error)),
     });
     this.#app.removeAllContentTypeParsers();
@@ -75,17 +79,19 @@ export class HttpServer {
         handler: (request, reply) => this.#answer(route, request, reply),
       });
     }
+    for (const service of options.web.services) {
+      this.#app.post(`/${service}/:method`, ({ raw }, reply) => {
+        verifySingleHeaders(raw);
+        reply.hijack();
+        this.#answerWeb(raw, reply.raw);
+      });
+    }
   }
 
   /** Opens the port. Resolves with `host:port` as bound. @throws ADDRESS_IN_USE, ADDRESS_UNUSABLE */
   async listen(): Promise<string> {
-    const { address, host, port } = this.#options.listen;
     await this.#app.ready();
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", (error) => reject(errorFromBind(address, error)));
-      this.#server.listen({ host, port }, resolve);
-    });
-    return `${host.includes(":") ? `[${host}]` : host}:${(this.#server.address() as AddressInfo).port}`;
+    return await listenAt(this.#server, this.#options.listen);
   }
 
   /** Takes no new connections and ends idle ones; calls that run go on. */
@@ -105,6 +111,33 @@ export class HttpServer {
   abort(): void {
     this.#server.close();
     this.#server.closeAllConnections();
+  }
+
+  /** Whether the request is one to be answered: of no page, or of one that may call. */
+  #welcome(request: IncomingMessage, response: ServerResponse): boolean {
+    try {
+      response.setHeaders(new Map(Object.entries(this.#origins.headersFor(request))));
+      if (!isPreflight(request)) return true;
+      response.writeHead(204, preflightHeaders).end();
+    } catch (error) {
+      const { status, headers, body } = failureFromError(error);
+      const answer = new Answer(status, body, headers);
+      response.writeHead(status, { ...commonHeaders, ...answer.headers, connection: "close" }).end(answer.body);
+    }
+    return false;
+  }
+
+  #answerWeb(request: IncomingMessage, response: ServerResponse): void {
+    let held = 0;
+    response.once("close", () => this.#budget.giveBack(held));
+    if (this.#isClosing) response.setHeader("connection", "close");
+    // A stream may be silent; but what it tells must be taken.
+    response.setTimeout(ANSWER_TIMEOUT_MS, () => {
+      if (response.writableLength > 0) response.destroy();
+    });
+    this.#options.web.answer(request, response, (bytes) => {
+      held += this.#budget.take(bytes);
+    });
   }
 
   /** Never rejects: whatever goes wrong is answered. */
@@ -147,7 +180,7 @@ export class HttpServer {
     reply.raw.setTimeout(ANSWER_TIMEOUT_MS, () => reply.raw.destroy());
     return reply
       .code(status)
-      .headers({ "cache-control": "no-store", "x-content-type-options": "nosniff", ...headers })
+      .headers({ ...commonHeaders, ...headers })
       .send(body);
   }
 
@@ -162,6 +195,8 @@ export class HttpServer {
     });
   }
 }
+
+const commonHeaders = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
 
 /** Every call, and the document about them. */
 export function routesOf(edge: InferenceEdge): Route[] {
@@ -187,46 +222,6 @@ const unknownRoute: Route = {
     throw new SignetError("ROUTE_NOT_FOUND", "expected a method and path of the REST interface, found others");
   },
 };
-
-function createListener(tls: ListenerTls | null): Server {
-  const settings = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: TIMEOUT_LOOK_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  };
-  const server =
-    tls === null
-      ? createServer(settings)
-      : createTlsServer({
-          ...settings,
-          ...tls.demands,
-          ...tls.context,
-          ALPNProtocols: ["http/1.1"],
-          handshakeTimeout: HEADERS_TIMEOUT_MS,
-        });
-  server.maxConnections = MAX_CONNECTIONS;
-  if ("setSecureContext" in server) {
-    tls?.onReload((context) => server.setSecureContext(context));
-    // What a connection's certificate is must not change while it is open.
-    server.on("secureConnection", (socket: TLSSocket) => socket.disableRenegotiation());
-  }
-  return server;
-}
-
-/** Answers what is no HTTP, or comes too slowly, where nothing else was answered on that connection. */
-function refuseNonsense({ code }: NodeJS.ErrnoException, socket: Socket): void {
-  const status =
-    code === "HPE_HEADER_OVERFLOW"
-      ? "431 Request Header Fields Too Large"
-      : code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? "408 Request Timeout"
-        : "400 Bad Request";
-  if (socket.writable && socket.bytesWritten === 0) {
-    socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-  }
-  socket.destroy();
-}
 
 function malformed(cause: Error): SignetError {
   return new SignetError("REQUEST_MALFORMED", "expected a path and headers of HTTP, found something else", { cause });

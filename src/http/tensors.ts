@@ -7,6 +7,7 @@ import {
   quoteName,
   type RegionPlace,
   readCallParameters,
+  type Tensor,
   tensorFromJson,
   tensorToJson,
 } from "../tensor/index.ts";
@@ -144,7 +145,7 @@ export function encodeInferResponse(
   const encoded = outputs.map((output) => {
     const { name, datatype, shape, data, place } = output;
     if (place !== null) return { name, datatype, shape, parameters: encodePlace(place) };
-    if (!isBinary(name)) return exactIntegers(tensorToJson({ name, datatype, shape, data }));
+    if (!isBinary(name)) return jsonFromTensor({ name, datatype, shape, data });
     hasBinary = true;
     binary.push(data);
     return { name, datatype, shape, parameters: { binary_data_size: data.byteLength } };
@@ -153,14 +154,17 @@ export function encodeInferResponse(
   return { json: Buffer.from(JSON.stringify(message)), binary: hasBinary ? binary : null };
 }
 
-/** 64-bit integers as JSON's own numbers with all their digits, where a double would round them. */
-function exactIntegers(tensor: ReturnType<typeof tensorToJson>) {
+/** A tensor to be written as JSON: 64-bit integers have all their digits, where a double would round them. */
+export function jsonFromTensor(from: Tensor): ReturnType<typeof tensorToJson> {
+  const tensor = tensorToJson(from);
   if (tensor.datatype !== "INT64" && tensor.datatype !== "UINT64") return tensor;
-  return { ...tensor, data: tensor.data?.map((value) => (typeof value === "string" ? rawJson(value) : value)) };
+  return { ...tensor, data: tensor.data!.map((value) => (typeof value === "string" ? rawJson(value) : value)) };
 }
 
+/** None of its bytes are in the body, which Triton's C++ client wants to read wherever an output has parameters. */
 function encodePlace({ region, offset, byteSize }: RegionPlace) {
-  return { shared_memory_region: region, shared_memory_byte_size: byteSize, shared_memory_offset: offset };
+  const place = { shared_memory_region: region, shared_memory_byte_size: byteSize, shared_memory_offset: offset };
+  return { ...place, binary_data_size: 0 };
 }
 
 function malformed(message: string): SignetError {

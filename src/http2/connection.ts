@@ -60,6 +60,7 @@ export class Connection extends EventEmitter {
   /** When the next step of the ending is taken without the client. */
   #endingDueMs = Number.POSITIVE_INFINITY;
   readonly #beganMs = this.nowMs;
+  readonly #maxAgeMs: number;
   #heardMs = this.nowMs;
   #callEndedMs = this.nowMs;
   #socketMovedMs = this.nowMs;
@@ -69,11 +70,14 @@ export class Connection extends EventEmitter {
     super();
     this.socket = socket;
     this.limits = limits;
+    // Connections that began together must not all come back together.
+    this.#maxAgeMs = limits.maxAgeMs * (0.9 + 0.2 * Math.random());
     this.budget = new MemoryBudget(limits.maxHeldBytes, budget);
     this.writer = new FrameWriter(socket, () => this.#onDrained());
     this.#inbound = new Inbound(this, onStream);
     // A client that says no more hears no more: gRPC has no half-closed connections.
     for (const event of ["end", "close", "error"]) socket.on(event, () => this.destroy());
+    socket.once("close", () => this.writer.output.close());
     this.writer.ownSettings(encodeSettings(limits));
     this.#inbound.openWindow();
   }
@@ -260,7 +264,7 @@ export class Connection extends EventEmitter {
         if (stream.isStalled(nowMs)) stream.reset(ErrorCode.CANCEL);
       }
       const isIdle = this.streams.size === 0 && isOver(limits.maxIdleMs, nowMs - this.#callEndedMs);
-      if (isIdle || isOver(limits.maxAgeMs, nowMs - this.#beganMs)) this.close();
+      if (isIdle || isOver(this.#maxAgeMs, nowMs - this.#beganMs)) this.close();
     }
   }
 

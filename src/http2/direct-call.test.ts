@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { attacksOn } from "../../test/helpers/attack.ts";
 import type { CancelReason, DirectCall, DirectReceiver } from "./direct-call.ts";
-import { Flag, FrameType, Setting } from "./frames.ts";
+import { ErrorCode, Flag, FrameType, readUint32, Setting } from "./frames.ts";
 import { encodeStatusMessage, parseTimeoutMs } from "./grpc-words.ts";
 import {
   data,
@@ -14,6 +15,8 @@ import {
   useHttp2Server,
   windowUpdate,
 } from "./raw-client.fixture.ts";
+
+const attack = attacksOn("the server's time and memory");
 
 /** Tells what happened to direct calls; answers each message with its bytes and the client's end with OK. */
 class Echo implements DirectReceiver {
@@ -144,6 +147,70 @@ describe("a direct call", () => {
     expect(echo.events).toEqual(["message 900", "message 900", "end"]);
   });
 
+  test("that is paused is told nothing until it is resumed, and then everything in order", async () => {
+    const { connect, echo } = await useEcho();
+    const client = connect().greet(headers(1, request, 0));
+    await client.settled();
+    const [call] = echo.calls;
+    call!.pause();
+    const messages = Array.from({ length: 300 }, (_, length) => message(length));
+    await client.send(data(1, Buffer.concat(messages))).settled();
+    expect(echo.events).toEqual([]);
+    // Pauses again after every message, as a handler with little room does.
+    const { onMessage } = echo;
+    echo.onMessage = (...args) => {
+      onMessage.apply(echo, args);
+      call!.pause();
+    };
+    for (let told = 1; told <= 300; told++) {
+      call!.resume();
+      expect(echo.events).toHaveLength(told);
+    }
+    call!.resume();
+    expect(echo.events).toEqual([...messages.map((_, length) => `message ${length}`), "end"]);
+  });
+
+  test("that is paused counts each waiting message, however small, with what it costs", async () => {
+    const { connect, echo, server } = await useEcho();
+    const client = connect().greet(headers(1, request, 0));
+    await client.settled();
+    echo.calls[0]!.pause();
+    await client.send(data(1, Buffer.concat(Array(1000).fill(message(0))), false)).settled();
+    expect(server.heldBytes).toBeGreaterThan(100_000);
+    client.socket.destroy();
+    await expect.poll(() => server.heldBytes).toBe(0);
+  });
+
+  test("sends its headers when it is told to, ahead of its messages", async () => {
+    const open = (call: DirectCall) => {
+      call.sendHead();
+      return new Echo();
+    };
+    const { connect } = await useHttp2Server({}, { direct: new Map([["/test", open]]) });
+    const client = connect().greet(headers(1, request, 0));
+    await client.frame(FrameType.HEADERS);
+    expect(client.fields.get(1)?.slice(0, 2)).toEqual([":status", "200"]);
+    await client.send(data(1, message(3))).settled();
+    expect(statusOf(client.fields.get(1))).toBe("0");
+  });
+
+  test("that goes on may release its messages one by one", async () => {
+    const { connect, echo, server } = await useEcho(2 ** 20);
+    const given: Buffer[] = [];
+    echo.onMessage = (_, bytes) => void given.push(bytes);
+    const client = connect().greet(headers(1, request, 0));
+    await client.send(data(1, message(100_000), false), data(1, message(50_000), false)).settled();
+    const [call] = echo.calls;
+    await client.send(data(1, message(10), false)).settled();
+    call!.releaseMessage(given[1]!);
+    expect(server.heldBytes).toBeGreaterThan(2 ** 17);
+    expect(server.heldBytes).toBeLessThan(2 ** 17 + 2 ** 16);
+    call!.releaseMessage(given[2]!);
+    expect(server.heldBytes).toBe(2 ** 17);
+    call!.releaseMessage(given[0]!);
+    expect(server.heldBytes).toBe(0);
+  });
+
   test("that goes on counts only messages that it has not released", async () => {
     const echo = new Echo();
     const direct = new Map([["/test", echo.open]]);
@@ -175,6 +242,52 @@ describe("a direct call", () => {
     await client.send(windowUpdate(1, 40_000)).settled();
     expect(isSent).toBe(true);
     expect(statusOf(client.fields.get(1))).toBe("0");
+  });
+
+  test(
+    "is refused to a client that does not take its answers, until it does",
+    attack("asks for more and more, and takes no answer", "answers of more than a connection may have in memory"),
+    async () => {
+      const echo = new Echo();
+      const direct = new Map([["/test", echo.open]]);
+      const { connect, server } = await useHttp2Server({ maxHeldBytes: 100_000 }, { direct });
+      const client = connect().greet(setting(Setting.INITIAL_WINDOW_SIZE, 0), windowUpdate(0, 2 ** 24));
+      await client.send(headers(1, request, 0), headers(3, request, 0)).settled();
+      for (const call of echo.calls) {
+        call.sendMessage([Buffer.alloc(60_000)]);
+        call.end(0);
+      }
+      expect(server.heldBytes).toBe(2 * 60_005);
+      await client.send(headers(5, request, 0), data(5, message(20_000))).settled();
+      const { streamId, payload } = await client.frame(FrameType.RST_STREAM);
+      expect({ streamId, code: readUint32(payload, 0) }).toEqual({ streamId: 5, code: ErrorCode.ENHANCE_YOUR_CALM });
+      await client.send(windowUpdate(1, 2 ** 20), frame(FrameType.RST_STREAM, 0, 3, uint32(8))).settled();
+      expect(server.heldBytes).toBe(0);
+      await client.send(headers(7, request, 0), data(7, message(20_000), false)).settled();
+      expect(echo.events).toContain("message 20000");
+    },
+  );
+
+  test("that goes on gives back memory that was lent as soon as it is sent, and says so", async () => {
+    const { connect, echo } = await useEcho();
+    const client = connect().greet(setting(Setting.INITIAL_WINDOW_SIZE, 100), headers(1, request, 0));
+    await client.settled();
+    const [call] = echo.calls;
+    const told: string[] = [];
+    const send = (name: string, bytes: number) => {
+      const lent = { release: () => void told.push(`${name} released`) };
+      call!.sendLent([Buffer.alloc(bytes)], lent, () => told.push(`${name} sent`));
+    };
+    send("small", 10);
+    expect(told).toEqual(["small sent", "small released"]);
+    send("large", 50_000);
+    send("next", 50_000);
+    await client.settled();
+    expect(told).toHaveLength(2);
+    client.send(windowUpdate(1, 200_000), windowUpdate(0, 200_000));
+    await expect.poll(() => told).toHaveLength(6);
+    expect(new Set(told.slice(2))).toEqual(new Set(["large sent", "large released", "next sent", "next released"]));
+    expect(call!.hasEnded).toBe(false);
   });
 
   test.each([

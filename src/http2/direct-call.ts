@@ -1,10 +1,11 @@
 import type { Socket } from "node:net";
-import type { Deadline, Deadlines } from "./deadlines.ts";
-import { encodeStatusMessage, GrpcStatus, parseTimeoutMs } from "./grpc-words.ts";
+import type { Deadline, Deadlines } from "../clock/index.ts";
+import { encodeStatusMessage, GrpcStatus } from "./grpc-words.ts";
 import type { FieldList } from "./hpack-encoder.ts";
-import { PREFIX_BYTES } from "./message-reader.ts";
+import { type MessageReader, PREFIX_BYTES } from "./message-reader.ts";
+import type { Lent } from "./output.ts";
 import type { RequestHead } from "./request-head.ts";
-import type { Stream, StreamOwner } from "./stream.ts";
+import type { StreamOwner } from "./stream.ts";
 
 /** Why a call ended before its handler ended it: the client left, its time is up, or a message was none. */
 export type CancelReason = "client" | "deadline" | "message";
@@ -17,6 +18,25 @@ export interface DirectReceiver {
   onEnd(call: DirectCall): void;
   /** Nobody waits for an answer any more. */
   onCancel(call: DirectCall, reason: CancelReason): void;
+}
+
+/** The stream that a call is on: a `Stream`, or one of node:http2. */
+export interface CallStream {
+  readonly head: Pick<RequestHead, "method" | "path" | "get">;
+  readonly connection: { readonly socket: Socket };
+  /** Monotonic, ms. */
+  readonly beganMs: number;
+  readonly reader: MessageReader;
+  readonly isHeadSent: boolean;
+  readonly waitingBytes: number;
+  giveTo(owner: StreamOwner): void;
+  sendHead(fields: FieldList, isEnd: boolean): void;
+  sendMessage(parts: readonly Buffer[], onSent: (() => void) | null): void;
+  sendLent(parts: readonly Buffer[], lent: Lent, onSent: (() => void) | null): void;
+  sendTrailers(fields: FieldList): void;
+  recycleSlabs(): void;
+  releaseMessage(message: Buffer): void;
+  resume(): void;
 }
 
 /**
@@ -32,33 +52,39 @@ const responseHead: FieldList = [
 ];
 const trailersOnlyHead: FieldList = [":status", "200", "content-type", "application/grpc+proto"];
 const okTrailers: FieldList = ["grpc-status", "0"];
+/** Messages that were delivered after a pause, before their list is cut. */
+const MIN_FORGOTTEN = 64;
 
 /**
  * One gRPC call that goes from the transport straight to its handler, without grpc-js between: no objects for
  * metadata, no timers, no promises. Messages go in and out as bytes.
  */
 export class DirectCall implements StreamOwner, Deadline {
-  readonly #stream: Stream;
+  readonly #stream: CallStream;
   readonly #deadlines: Deadlines;
   #receiver: DirectReceiver | null = null;
   #hasEnded = false;
+  /** Messages that came while the handler paused, from `#nextWaiting` on. */
+  #waiting: Buffer[] = [];
+  #nextWaiting = 0;
+  #isEndWaiting = false;
   /** Longer messages end the call; the route may lower it for its caller. */
   maxMessageBytes: number;
   /** When the client gives up, monotonic ms; infinity where it does not. */
   readonly deadlineMs: number;
 
-  slot = -1;
+  bucket = -1;
   previous: Deadline | null = null;
   next: Deadline | null = null;
 
-  constructor(stream: Stream, deadlines: Deadlines, timeoutMs: number, maxMessageBytes: number) {
+  constructor(stream: CallStream, deadlines: Deadlines, timeoutMs: number, maxMessageBytes: number) {
     this.#stream = stream;
     this.#deadlines = deadlines;
     this.maxMessageBytes = maxMessageBytes;
-    this.deadlineMs = stream.connection.nowMs + timeoutMs;
+    this.deadlineMs = stream.beganMs + timeoutMs;
   }
 
-  get head(): RequestHead {
+  get head(): CallStream["head"] {
     return this.#stream.head;
   }
 
@@ -87,14 +113,29 @@ export class DirectCall implements StreamOwner, Deadline {
 
   // ---- what the handler does ----
 
+  /** Sends the headers of the answer ahead of its first message, for clients that wait for them. */
+  sendHead(): void {
+    if (!this.#hasEnded && !this.#stream.isHeadSent) this.#stream.sendHead(responseHead, false);
+  }
+
   /**
    * Sends one message, whose bytes are in `parts`.
    * @param onSent when they are on their way. Until then, and for as long as the socket has them, they must not change.
    */
   sendMessage(parts: readonly Buffer[], onSent: (() => void) | null = null): void {
     if (this.#hasEnded) return;
-    if (!this.#stream.isHeadSent) this.#stream.sendHead(responseHead, false);
+    this.sendHead();
     this.#stream.sendMessage(parts, onSent);
+  }
+
+  /** Sends one message whose bytes are in memory that was lent, which is released as soon as nothing reads it any more. */
+  sendLent(parts: readonly Buffer[], lent: Lent, onSent: (() => void) | null = null): void {
+    if (this.#hasEnded) {
+      lent.release();
+      return;
+    }
+    this.sendHead();
+    this.#stream.sendLent(parts, lent, onSent);
   }
 
   /** Ends the call. @param trailers more of them, names and values by turns; `-bin` ones in base64 */
@@ -117,14 +158,20 @@ export class DirectCall implements StreamOwner, Deadline {
     this.#stream.recycleSlabs();
   }
 
-  /** Lets the client send no more than its window until `resume`. */
+  /** The same for one of the messages, while others are still read. */
+  releaseMessage(message: Buffer): void {
+    this.#stream.releaseMessage(message);
+  }
+
+  /** Until `resume` the handler is told nothing, and the client may send no more than its window. */
   pause(): void {
     this.isPaused = true;
   }
 
   resume(): void {
     this.isPaused = false;
-    this.#stream.resume();
+    this.#deliver();
+    if (!this.isPaused && !this.#hasEnded) this.#stream.resume();
   }
 
   // ---- what the stream and the clock tell ----
@@ -142,14 +189,40 @@ export class DirectCall implements StreamOwner, Deadline {
       this.#stop(GrpcStatus.INTERNAL, "a compressed message in a call without grpc-encoding", "message");
       return;
     }
-    this.#receiver?.onMessage(this, framed.subarray(PREFIX_BYTES));
+    const message = framed.subarray(PREFIX_BYTES);
+    if (this.isPaused) this.#waiting.push(message);
+    else this.#receiver?.onMessage(this, message);
   }
 
   onEnd(): void {
     if (this.#hasEnded) return;
     // Half a message is as good as none.
     if (this.#stream.reader.isInside) this.#stop(GrpcStatus.INTERNAL, "the call ended inside a message", "message");
+    else if (this.isPaused) this.#isEndWaiting = true;
     else this.#receiver?.onEnd(this);
+  }
+
+  /** What waited while the handler paused; it may pause again meanwhile. */
+  #deliver(): void {
+    while (this.#nextWaiting < this.#waiting.length && !this.isPaused && !this.#hasEnded) {
+      this.#receiver?.onMessage(this, this.#waiting[this.#nextWaiting++]!);
+    }
+    if (this.#nextWaiting < this.#waiting.length) {
+      this.#forgetDelivered();
+      return;
+    }
+    this.#waiting = [];
+    this.#nextWaiting = 0;
+    if (!this.#isEndWaiting || this.isPaused || this.#hasEnded) return;
+    this.#isEndWaiting = false;
+    this.#receiver?.onEnd(this);
+  }
+
+  /** Now and then, for a client that sends as fast as it may keeps something waiting for ever. */
+  #forgetDelivered(): void {
+    if (this.#nextWaiting < MIN_FORGOTTEN || this.#nextWaiting * 2 < this.#waiting.length) return;
+    this.#waiting = this.#waiting.slice(this.#nextWaiting);
+    this.#nextWaiting = 0;
   }
 
   onClose(_code: number): void {
@@ -178,6 +251,7 @@ export class DirectCall implements StreamOwner, Deadline {
 
   #finish(): void {
     this.#hasEnded = true;
+    this.#waiting = [];
     this.#deadlines.remove(this);
   }
 }
@@ -186,18 +260,4 @@ function statusFields(status: number, message: string, trailers: FieldList | nul
   const fields = ["grpc-status", `${status}`];
   if (message !== "") fields.push("grpc-message", encodeStatusMessage(message));
   return trailers === null ? fields : [...fields, ...trailers];
-}
-
-/**
- * The call as a direct one, or null where grpc-js must take it: what is not gRPC, compresses its messages or has a
- * deadline that is none, is answered there as it always was.
- */
-export function directCallFrom(stream: Stream, deadlines: Deadlines, maxMessageBytes: number): DirectCall | null {
-  const { head } = stream;
-  if (head.method !== "POST" || !(head.get("content-type") ?? "").startsWith("application/grpc")) return null;
-  const encoding = head.get("grpc-encoding");
-  if (encoding !== undefined && encoding !== "identity") return null;
-  const timeout = head.get("grpc-timeout");
-  const timeoutMs = timeout === undefined ? Number.POSITIVE_INFINITY : parseTimeoutMs(timeout);
-  return Number.isNaN(timeoutMs) ? null : new DirectCall(stream, deadlines, timeoutMs, maxMessageBytes);
 }

@@ -34,6 +34,11 @@ export const ErrorCode = {
   HTTP_1_1_REQUIRED: 13,
 } as const;
 
+/** As the RFC writes it; a code of no name is an internal error (section 7). */
+export function nameOfErrorCode(code: number): string {
+  return Object.entries(ErrorCode).find(([, value]) => value === code)?.[0] ?? "INTERNAL_ERROR";
+}
+
 /** Section 6.5.2. */
 export const Setting = {
   HEADER_TABLE_SIZE: 1,

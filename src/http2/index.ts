@@ -1,6 +1,10 @@
 export type { Connection } from "./connection.ts";
 export type { ConnectionError } from "./connection-error.ts";
 export type { CancelReason, DirectCall, DirectReceiver, DirectRoute } from "./direct-call.ts";
+export { DirectCalls } from "./direct-calls.ts";
+export { FOREIGN_WINDOW_BYTES, ForeignHead, ForeignStream } from "./foreign-stream.ts";
+export { nameOfErrorCode } from "./frames.ts";
 export { type ConnectionLimits, defaultLimits } from "./limits.ts";
+export { MemoryBudget } from "./memory-budget.ts";
 export type { RequestHead } from "./request-head.ts";
 export { Http2Server, type Http2ServerOptions } from "./server.ts";

@@ -293,6 +293,43 @@ describe("a client that", () => {
     expect(silent.frames.some(({ type }) => type === FrameType.PING)).toBe(true);
   });
 
+  test("comes when there are as many as may be is told so, until one has left", async () => {
+    const { connect, server } = await useHttp2Server({}, { maxConnections: 2 });
+    const drops: unknown[] = [];
+    server.on("drop", ({ remoteAddress }) => drops.push(remoteAddress));
+    const [first, second] = [connect().greet(), connect().greet()];
+    await Promise.all([first.settled(), second.settled()]);
+    const third = connect().greet(headers(1));
+    expect(await third.outcome()).toBe(calm);
+    expect((await third.frame(FrameType.GOAWAY)).payload.subarray(8).toString()).toBe("too many connections");
+    await end(third);
+    expect(third.fields.size).toBe(0);
+    expect(drops).toEqual(["127.0.0.1"]);
+    first.socket.destroy();
+    await expect.poll(() => server.connections.size).toBe(1);
+    const fourth = connect().greet(headers(1));
+    expect(await fourth.outcome()).toBe("answered");
+    expect(await second.outcome()).toBe("nothing");
+  });
+
+  test(
+    "comes by the hundred beyond the limit costs no more than those that are told",
+    attack("opens more connections than there may be", "300 connections to a server that takes 2"),
+    async () => {
+      const { connect, server } = await useHttp2Server({}, { maxConnections: 2 });
+      let drops = 0;
+      server.on("drop", () => drops++);
+      const kept = [connect().greet(), connect().greet()];
+      await Promise.all(kept.map((client) => client.settled()));
+      const refused = Array.from({ length: 300 }, () => connect());
+      await Promise.all(refused.map((client) => client.closed()));
+      expect(drops).toBe(300);
+      expect(server.connections.size).toBe(2);
+      for (const client of kept) expect(await client.outcome()).toBe("nothing");
+      observed(`${drops} of 302 connections closed`);
+    },
+  );
+
   test.each(["maxIdleMs", "maxAgeMs"] as const)("has been there for %s is asked to leave", async (limit) => {
     const { connect } = await useHttp2Server({ ...soon, [limit]: 50 });
     const client = connect().greet();

@@ -22,7 +22,7 @@ export interface ConnectionLimits {
   readonly maxHeaderBlockBytes: number;
   /** Frames that one header block may be spread over (CVE-2024-27316 and its relatives). */
   readonly maxContinuations: number;
-  /** Received messages, and parts of them, that one connection may have in memory. */
+  /** Received messages, parts of them, and answers that wait for the client, that one connection may have in memory. */
   readonly maxHeldBytes: number;
   /**
    * What may wait for the socket before content waits in its stream instead. Where headers and control frames make
@@ -42,7 +42,7 @@ export interface ConnectionLimits {
   readonly keepAliveTimeoutMs: number;
   /** A connection that has had no call for so long is asked to leave; 0 keeps it. */
   readonly maxIdleMs: number;
-  /** A connection that has lived so long is asked to leave; 0 keeps it. For load balancing. */
+  /** A connection that has lived so long, give or take a tenth, is asked to leave; 0 keeps it. For load balancing. */
   readonly maxAgeMs: number;
   /** How often times are looked at; the precision of all of them. */
   readonly sweepMs: number;

@@ -1,6 +1,7 @@
 /**
- * Bytes of received messages that are in memory, of one connection or of all. What does not fit is refused, not made to
- * wait: half a message that waits for another half message would wait for ever.
+ * Bytes of messages that are in memory, of one connection or of all: requests, and answers that their clients have not
+ * taken. A request that does not fit is refused, not made to wait: half a message that waits for another half message
+ * would wait for ever.
  */
 export class MemoryBudget {
   readonly #maxBytes: number;
@@ -22,6 +23,15 @@ export class MemoryBudget {
     if (this.#parent !== null && !this.#parent.take(bytes)) return false;
     this.#heldBytes += bytes;
     return true;
+  }
+
+  /**
+   * Holds what there already is, such as an answer: it is too late to refuse that. Where it is more than there is room
+   * for, what comes next is refused.
+   */
+  hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#parent?.hold(bytes);
   }
 
   release(bytes: number): void {

@@ -7,6 +7,8 @@ export const PREFIX_BYTES = 5;
 /** What a message gets at first. A longer one gets more as it comes: announcing much must not cost us much. */
 const FIRST_BYTES = 2 ** 20;
 const GROWTH = 4;
+/** What a small message costs beside its bytes: objects of Node's. A window full of empty messages must count. */
+const OBJECT_BYTES = 256;
 
 export interface MessageSink {
   /** The prefix of a message has come, not all of the message. Where it is too long, this is the time to say so. */
@@ -33,7 +35,9 @@ export class MessageReader {
   #filled = 0;
   #wanted = 0;
   #heldBytes = 0;
-  /** Of the message that was given out last. */
+  /** Of them, for the message that is coming. */
+  #comingBytes = 0;
+  /** And for the message that was given out last. */
   #latestBytes = 0;
   #isStopped = false;
 
@@ -70,10 +74,26 @@ export class MessageReader {
 
   /** The messages that were given out count no longer; with `butLatest`, all but the last one. */
   releaseMessages(butLatest = false): void {
-    const kept = (this.#slab?.length ?? this.#framed?.length ?? 0) + (butLatest ? this.#latestBytes : 0);
+    const kept = this.#comingBytes + (butLatest ? this.#latestBytes : 0);
     this.#budget.release(this.#heldBytes - kept);
     this.#heldBytes = kept;
     if (!butLatest) this.#latestBytes = 0;
+  }
+
+  /**
+   * One message that was given out counts no longer.
+   * @param message without its prefix
+   * @returns its memory, where that can be used again
+   */
+  releaseMessage(message: Buffer): Buffer | null {
+    if (this.#isStopped) return null;
+    const framedBytes = PREFIX_BYTES + message.length;
+    const index = framedBytes < MIN_SLAB_BYTES ? -1 : this.#slabs.findIndex(({ buffer }) => buffer === message.buffer);
+    const slab = index < 0 ? null : this.#slabs.splice(index, 1)[0]!;
+    const bytes = slab?.length ?? framedBytes + OBJECT_BYTES;
+    this.#heldBytes -= bytes;
+    this.#budget.release(bytes);
+    return slab;
   }
 
   /** The memory of the messages that were given out, for somebody who knows that nobody reads it any more. */
@@ -93,6 +113,7 @@ export class MessageReader {
     this.#slab = null;
     this.#framed = null;
     this.#filled = 0;
+    this.#comingBytes = 0;
     this.#budget.release(this.#heldBytes);
     this.#heldBytes = 0;
   }
@@ -122,7 +143,7 @@ export class MessageReader {
   }
 
   #grow(before: Buffer): boolean {
-    const heldBytes = this.#slab?.length ?? before.length;
+    const heldBytes = this.#comingBytes;
     const used = this.#slab;
     const framed = this.#allocate(Math.min(this.#wanted, before.length * GROWTH));
     if (framed === null) return false;
@@ -136,19 +157,21 @@ export class MessageReader {
 
   #allocate(bytes: number): Buffer | null {
     const slab = bytes < MIN_SLAB_BYTES ? null : takeSlab(bytes);
-    const heldBytes = slab?.length ?? bytes;
+    const heldBytes = slab?.length ?? bytes + OBJECT_BYTES;
     if (!this.#budget.take(heldBytes)) {
       if (slab !== null) giveSlab(slab);
       this.stop();
       return null;
     }
     this.#heldBytes += heldBytes;
+    this.#comingBytes = heldBytes;
     this.#slab = slab;
     return slab === null ? Buffer.allocUnsafe(bytes) : slab.subarray(0, bytes);
   }
 
   #end(framed: Buffer): void {
-    this.#latestBytes = this.#slab?.length ?? framed.length;
+    this.#latestBytes = this.#comingBytes;
+    this.#comingBytes = 0;
     if (this.#slab !== null) this.#slabs.push(this.#slab);
     this.#slab = null;
     this.#framed = null;

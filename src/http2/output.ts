@@ -7,6 +7,11 @@ const GATHER_BYTES = 64 * 1024;
 const MAX_FREE = 64;
 const free: Buffer[] = [];
 
+/** Memory that is somebody's, and lent to a connection until it has sent what is in it. */
+export interface Lent {
+  release(): void;
+}
+
 /** Outputs with something to send at the end of this turn of the event loop. */
 const waiting: Output[] = [];
 
@@ -35,7 +40,9 @@ export class Output {
   #borrowed: Buffer[] = [];
   /** To be given back with what was borrowed. */
   #slabs: Buffer[] = [];
+  #lent: Lent[] = [];
   #isWaiting = false;
+  #isClosed = false;
 
   /** @param onDrained when nothing waits for the socket any more */
   constructor(socket: Socket, onDrained: () => void) {
@@ -74,6 +81,19 @@ export class Output {
   recycle(slab: Buffer): void {
     if (this.#chunks.length === 0 && this.#socket.writableLength === 0) giveSlab(slab);
     else this.#slabs.push(slab);
+  }
+
+  /** The same for memory that was lent. */
+  releaseWhenSent(lent: Lent): void {
+    if (this.#isClosed || (this.#chunks.length === 0 && this.#socket.writableLength === 0)) lent.release();
+    else this.#lent.push(lent);
+  }
+
+  /** The socket is closed: the kernel reads nothing of what it was given any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#chunks = [];
+    this.#releaseLent();
   }
 
   flush(): void {
@@ -118,9 +138,15 @@ export class Output {
     this.#borrowed = [];
     for (const slab of this.#slabs) giveSlab(slab);
     this.#slabs = [];
+    this.#releaseLent();
     this.buffer = EMPTY;
     this.at = 0;
     this.#from = 0;
+  }
+
+  #releaseLent(): void {
+    if (this.#lent.length === 0) return;
+    for (const lent of this.#lent.splice(0)) lent.release();
   }
 }
 

@@ -3,6 +3,7 @@ import type { Part } from "./frame-writer.ts";
 import { ErrorCode, MAX_WINDOW_BYTES, writeUint32 } from "./frames.ts";
 import type { FieldList } from "./hpack-encoder.ts";
 import { MessageReader, type MessageSink, PREFIX_BYTES } from "./message-reader.ts";
+import type { Lent } from "./output.ts";
 import type { RequestHead } from "./request-head.ts";
 
 /** The side of a stream that makes something of it: an RPC of grpc-js, or a direct call. */
@@ -62,6 +63,8 @@ export class Stream {
   #parts: Part[] = [];
   #waitingBytes = 0;
   #trailers: FieldList | null = null;
+  /** Memory that messages on their way are in; nearly always none. */
+  #lent: Lent[] = NONE;
 
   constructor(connection: Connection, id: number, head: RequestHead, isRemoteEnded: boolean) {
     this.connection = connection;
@@ -150,6 +153,12 @@ export class Stream {
     for (const slab of this.reader.takeSlabs()) output.recycle(slab);
   }
 
+  /** Nobody reads one of the messages that were given out any more. */
+  releaseMessage(message: Buffer): void {
+    const slab = this.reader.releaseMessage(message);
+    if (slab !== null) this.connection.writer.output.recycle(slab);
+  }
+
   /** Sends the response's headers; with `isEnd` there is nothing else. */
   sendHead(fields: FieldList, isEnd: boolean): void {
     if (this.isClosed || this.isHeadSent) return;
@@ -172,12 +181,24 @@ export class Stream {
     }
     this.#parts.push({ bytes, sent: 0, onSent });
     this.#waitingBytes += bytes.length;
+    this.connection.budget.hold(bytes.length);
     this.movedMs = this.connection.nowMs;
   }
 
-  /** Sends one message of gRPC: its prefix and its bytes, uncompressed. */
-  sendMessage(parts: readonly Buffer[], onSent: (() => void) | null): void {
-    if (this.isClosed || this.isLocalEnded) return;
+  /** The same from memory that was lent, which is released as soon as nothing reads it any more. */
+  sendLent(parts: readonly Buffer[], lent: Lent, onSent: (() => void) | null): void {
+    if (this.sendMessage(parts, onSent)) lent.release();
+    else if (this.#parts.length === 0) this.connection.writer.output.releaseWhenSent(lent);
+    else if (this.#lent === NONE) this.#lent = [lent];
+    else this.#lent.push(lent);
+  }
+
+  /**
+   * Sends one message of gRPC: its prefix and its bytes, uncompressed.
+   * @returns whether nothing reads `parts` any more, because they were copied or there is nobody to send them to
+   */
+  sendMessage(parts: readonly Buffer[], onSent: (() => void) | null): boolean {
+    if (this.isClosed || this.isLocalEnded) return true;
     let length = 0;
     for (const part of parts) length += part.length;
     const framed = PREFIX_BYTES + length;
@@ -189,13 +210,14 @@ export class Stream {
       this.connection.sendWindow -= framed;
       writer.smallMessage(this.id, parts, length);
       onSent?.();
-      return;
+      return true;
     }
     const prefix = Buffer.alloc(PREFIX_BYTES);
     writeUint32(prefix, 1, length);
     this.#wait(prefix, length === 0 ? onSent : null);
     for (const [index, part] of parts.entries()) this.#wait(part, index === parts.length - 1 ? onSent : null);
     if (isFirst) this.pump(Number.POSITIVE_INFINITY);
+    return false;
   }
 
   /** Sends headers after the content and ends our side. */
@@ -246,12 +268,23 @@ export class Stream {
       this.sendWindow -= length;
       connection.sendWindow -= length;
       this.#waitingBytes -= length;
+      connection.budget.release(length);
       this.movedMs = connection.nowMs;
       left -= length;
       connection.writer.data(this.id, this.#parts, length);
     }
-    if (this.#parts.length === 0 && this.#trailers !== null) this.#finish();
+    if (this.#parts.length > 0) return false;
+    this.#letLentGo();
+    if (this.#trailers !== null) this.#finish();
     return false;
+  }
+
+  /** What is on its way to the kernel still has to get there. */
+  #letLentGo(): void {
+    const lent = this.#lent;
+    if (lent === NONE) return;
+    this.#lent = NONE;
+    for (const one of lent) this.connection.writer.output.releaseWhenSent(one);
   }
 
   /** The end, whoever brought it about. */
@@ -260,8 +293,10 @@ export class Stream {
     this.isClosed = true;
     this.reader.stop();
     this.#parts = [];
+    this.connection.budget.release(this.#waitingBytes);
     this.#waitingBytes = 0;
     this.connection.forget(this);
+    this.#letLentGo();
     this.owner.onClose(code);
   }
 
@@ -287,3 +322,4 @@ export class Stream {
 }
 
 const NO_TRAILERS: FieldList = [];
+const NONE: Lent[] = [];

@@ -79,6 +79,7 @@ test("a configuration with an unknown or a wrong field is refused", () => {
     { ...conf, sequence: 0 },
     { ...conf, services: [] },
     { ...conf, services: [{ ...conf.services[0]!, config: { entitlements: { all: true } } }] },
+    { ...conf, services: [{ ...conf.services[0]!, maxBatchSize: 8 }] }, // with an output of one item
   ]) {
     expect(() => decryptConf(encryptConf(wrong as LicenseConf, secret), secret)).toThrow(refusal("CONF_INVALID"));
   }

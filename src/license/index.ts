@@ -36,6 +36,7 @@ export {
   verifyNotRevoked,
 } from "./revocation.ts";
 export {
+  batchingObstacle,
   type Component,
   type ComponentType,
   type DeactivationReceipt,
@@ -58,6 +59,7 @@ export {
   licenseKinds,
   licenseSchema,
   limitsSchema,
+  maxBatchSizeSchema,
   PRODUCT,
   payloadTypes,
   pluginConfigSchema,

@@ -13,13 +13,13 @@ const LEASE_LASTS_MS = 1000;
 export class RunTicket {
   /** Null once the run has been settled or cancelled. */
   meter: Meter | null;
-  readonly startMs: number;
+  /** By the monotonic clock; NaN before it has started. */
+  startMs = Number.NaN;
   /** Run time in ms by the monotonic clock, once settled. */
   durationMs = 0;
 
-  constructor(meter: Meter, startMs: number) {
+  constructor(meter: Meter) {
     this.meter = meter;
-    this.startMs = startMs;
   }
 }
 
@@ -51,16 +51,23 @@ export class Meter {
     return this.#finishedMs + this.inFlight * nowMs - this.#startedSumMs;
   }
 
-  start(nowMs: number): RunTicket {
+  /** Counts a run that is about to start. */
+  charge(): RunTicket {
     this.used++;
+    this.#stirred = true;
+    return new RunTicket(this);
+  }
+
+  /** The run has started: its time counts from now on. */
+  start(ticket: RunTicket, nowMs: number): void {
+    ticket.startMs = nowMs;
     this.inFlight++;
     this.#startedSumMs += nowMs;
-    this.#stirred = true;
-    return new RunTicket(this, nowMs);
   }
 
   finish(ticket: RunTicket, nowMs: number): number {
     ticket.meter = null;
+    if (Number.isNaN(ticket.startMs)) return 0;
     ticket.durationMs = Math.max(0, nowMs - ticket.startMs);
     this.#finishedMs += ticket.durationMs;
     this.#leave(ticket);
@@ -75,10 +82,11 @@ export class Meter {
   }
 
   #leave(ticket: RunTicket): void {
+    this.#stirred = true;
+    if (Number.isNaN(ticket.startMs)) return;
     this.inFlight--;
     this.#startedSumMs -= ticket.startMs;
     if (this.inFlight === 0) this.#startedSumMs = 0; // so that rounding errors do not add up
-    this.#stirred = true;
   }
 
   /** The entry that settles all that was used and leases as many runs more as are reasonable, at least one. */

@@ -195,12 +195,19 @@ export class Ledger {
     this.#writer.syncAnchors();
   }
 
+  /** Charges one run and starts it. @throws as `charge` */
+  debit(licenseId: string, service: string, limits: RunLimits): RunTicket {
+    const ticket = this.charge(licenseId, service, limits);
+    this.start(ticket);
+    return ticket;
+  }
+
   /**
    * Charges one run, before it starts. Costs about a microsecond; now and then, when a lease is used up, one sync.
    *
    * @throws LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE, SHUTTING_DOWN
    */
-  debit(licenseId: string, service: string, limits: RunLimits): RunTicket {
+  charge(licenseId: string, service: string, limits: RunLimits): RunTicket {
     const meter = this.#meters.get(licenseId)?.get(service) ?? this.#createMeter(licenseId, service);
     const now = this.#clock.monotonicMs();
     if (limits.runs !== null && meter.used >= limits.runs)
@@ -218,7 +225,12 @@ export class Ledger {
       meter.leased(lease.n, now);
     }
     this.#cancelBeat ??= this.#scheduleBeat();
-    return meter.start(now);
+    return meter.charge();
+  }
+
+  /** A run that was charged starts: its time counts from now on. Once. */
+  start(ticket: RunTicket): void {
+    ticket.meter?.start(ticket, this.#clock.monotonicMs());
   }
 
   /** Ends a run and returns how long it took, ms. A second call returns the same and changes nothing. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { datatypeNames } from "../tensor/index.ts";
+import { datatypeNames, findUnbatchable, quoteName, type TensorSpec } from "../tensor/index.ts";
 
 /**
  * The three signed or encrypted documents of DESIGN section 4, field by field. Every object is strict:
@@ -224,7 +224,25 @@ export const pluginConfigSchema = z
     `${ENTITLEMENTS_KEY}: is reserved for what is licensed`,
   );
 
-const serviceConfSchema = z.strictObject({
+/** The most items that one run of a service may have, in one request or in several that run together. */
+export const maxBatchSizeSchema = z.int().min(1).max(65_536);
+
+/** What keeps a service from running several items at once, in words; undefined where nothing does. */
+export function batchingObstacle({
+  inputs,
+  outputs,
+}: {
+  inputs: readonly TensorSpec[];
+  outputs: readonly TensorSpec[];
+}) {
+  if (inputs.length === 0) return "expected an input where maxBatchSize is set, found none";
+  const wrong = findUnbatchable([...inputs, ...outputs]);
+  if (wrong === undefined) return undefined;
+  const expected = `expected a shape that begins with -1 in ${quoteName(wrong.name)}, where maxBatchSize is set`;
+  return `${expected}, found [${wrong.shape}]`;
+}
+
+const serviceConfFields = z.strictObject({
   name: label,
   version: label,
   /** Libraries in load order: dependencies first, the plugin ("library", exactly one) after them. */
@@ -241,7 +259,13 @@ const serviceConfSchema = z.strictObject({
   /** What requests are checked against before native code sees them; learned from the plugin at issue. */
   inputs: z.array(tensorSpecSchema).max(64),
   outputs: z.array(tensorSpecSchema).min(1).max(64),
+  /** Absent where the first dimension of a tensor is like any other, and requests run one by one. */
+  maxBatchSize: maxBatchSizeSchema.optional(),
   limits: limitsSchema,
+});
+const serviceConfSchema = serviceConfFields.superRefine((service, context) => {
+  const message = service.maxBatchSize === undefined ? undefined : batchingObstacle(service);
+  if (message !== undefined) context.addIssue({ code: "custom", path: ["maxBatchSize"], message });
 });
 export type ServiceConf = z.infer<typeof serviceConfSchema>;
 

@@ -110,9 +110,9 @@ export function sealSize(fd: number): void {
   }
 }
 
-/** Gives the memory of a memory file back; it stays as large and mapped, and reads as zeros. */
-export function emptyMemoryFile(fd: number, bytes: number): void {
-  if (fallocateCall(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bytes) !== 0) {
+/** Gives memory of a memory file back; it stays as large and mapped, and reads as zeros there. */
+export function emptyMemoryFile(fd: number, offset: number, bytes: number): void {
+  if (fallocateCall(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) !== 0) {
     throw new SystemCallError("fallocate");
   }
 }
@@ -176,9 +176,9 @@ export function waitForWord(address: bigint, value: number): void {
   futexCall(SYS_FUTEX, address, FUTEX_WAIT, value >>> 0, null, null, 0);
 }
 
-/** Wakes one of those that wait for the word. */
-export function wakeOne(address: bigint): void {
-  futexCall(SYS_FUTEX, address, FUTEX_WAKE, 1, null, null, 0);
+/** Wakes so many of those that wait for the word. */
+export function wakeSome(address: bigint, count: number): void {
+  futexCall(SYS_FUTEX, address, FUTEX_WAKE, count, null, null, 0);
 }
 
 /** A pipe of which no end gets into a program that this process starts, unless it is passed on by name. */

@@ -43,6 +43,7 @@ test("many jobs through few slots and several threads: each comes back once, wit
       slots.task(slot).write([{ shape: [bytes], offset: 0, bytes }], 0);
       slots.rings.submit(slot);
     }
+    slots.rings.wake(submitted % 4);
     for (const slot of takeAll(slots.rings)) {
       const bytes = bytesOf.get(slot);
       expect(bytesOf.delete(slot)).toBe(true);
@@ -59,6 +60,7 @@ test("many jobs through few slots and several threads: each comes back once, wit
   expect(takeAll(slots.rings)).toEqual([]);
   const ended = workers.map((worker) => once(worker, "exit"));
   for (const _ of workers) slots.rings.submit(layout.count);
+  slots.rings.wake(workers.length);
   await Promise.all(ended);
 });
 
@@ -66,11 +68,30 @@ test("who completes a job wakes a gateway that sleeps, and only once", () => {
   const { rings } = useSlots();
   for (const slot of [3, 1, 2]) rings.submit(slot);
   expect([rings.take(), rings.take(), rings.take()]).toEqual([3, 1, 2]);
-  expect(rings.complete(1)).toBe(true);
-  expect(rings.complete(3)).toBe(false);
+  rings.complete(1);
+  rings.complete(3);
+  expect([rings.mustWakeGateway(), rings.mustWakeGateway()]).toEqual([true, false]);
   expect(takeAll(rings)).toEqual([1, 3]);
   rings.sleep();
-  expect(rings.complete(2)).toBe(true);
+  rings.complete(2);
+  expect(rings.mustWakeGateway()).toBe(true);
+});
+
+test("how many no thread has taken is known", () => {
+  const { rings } = useSlots();
+  for (const slot of [5, 6]) rings.submit(slot);
+  expect(rings.untaken).toBe(2);
+  expect(rings.tryTake()).toBe(5);
+  expect(rings.untaken).toBe(1);
+  expect([rings.tryTake(), rings.tryTake(), rings.untaken]).toEqual([6, -1, 0]);
+});
+
+test("a task is the thread's that claims it, or the gateway's that takes it back, and never both's", () => {
+  const task = useSlots().task(0);
+  task.write([], 0);
+  expect([task.claim(), task.recall(), task.claim()]).toEqual([true, false, false]);
+  task.write([], 0);
+  expect([task.recall(), task.claim(), task.recall()]).toEqual([true, false, false]);
 });
 
 test("what another process wrote into the ring comes out as it is, and ends", () => {
@@ -87,7 +108,7 @@ test("a message that is too long is cut", () => {
   expect(task.readReply()).toMatchObject({ ok: false, reason: "plugin", status: 13, message: "x".repeat(2048) });
 });
 
-test.each([Number.NaN, -1, 4, 0.5, Number.POSITIVE_INFINITY])("an outcome of %d is no reply", (outcome) => {
+test.each([Number.NaN, -1, 5, 0.5, Number.POSITIVE_INFINITY])("an outcome of %d is no reply", (outcome) => {
   const memory = new Uint8Array(TaskBlock.bytes(1, 1));
   new Float64Array(memory.buffer, 0, 2)[1] = outcome;
   expect(new TaskBlock(memory, 1, 1).readReply()).toBeNull();

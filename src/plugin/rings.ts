@@ -1,4 +1,4 @@
-import { waitForWord, wakeOne } from "./libc.ts";
+import { waitForWord, wakeSome } from "./libc.ts";
 
 /** One page: words on cache lines of their own, then the two rings. */
 export const RINGS_BYTES = 4096;
@@ -17,8 +17,9 @@ const COMPLETIONS = SUBMISSIONS + RING_ENTRIES;
 /**
  * How slots go from the gateway to the threads of a service host and back: a submission ring that the gateway fills
  * and any thread takes from, and a completion ring the other way, in memory that both have. No message is sent for a
- * job. A thread that finds nothing sleeps on a futex; a gateway that has seen everything says so, and the thread that
- * completes the next job wakes it through a pipe. Whoever is awake already is not woken.
+ * job. A thread that finds nothing sleeps on a futex, from which the gateway wakes it once for all that it submitted;
+ * a gateway that has seen everything says so, and a thread wakes it through a pipe once for all that it completed.
+ * Whoever is awake already is not woken.
  *
  * The child is not trusted. The gateway's own counters are in its own memory, and of what it reads here it believes
  * nothing: a number that is no slot in use is the caller's to refuse, and no call returns more than there are entries.
@@ -43,13 +44,28 @@ export class Rings {
     this.sleep();
   }
 
-  /** The gateway's: gives a slot to whichever thread is free. */
+  /** The gateway's: a slot for whichever thread is free. Those that sleep are to be woken afterwards. */
   submit(slot: number): void {
-    const words = this.#words;
-    Atomics.store(words, SUBMISSIONS + (this.#submitted % RING_ENTRIES), slot);
+    Atomics.store(this.#words, SUBMISSIONS + (this.#submitted % RING_ENTRIES), slot);
     this.#submitted = (this.#submitted + 1) >>> 0;
-    Atomics.store(words, SUBMITTED, this.#submitted | 0);
-    if (Atomics.load(words, SLEEPERS) !== 0) wakeOne(this.#submittedAddress);
+    Atomics.store(this.#words, SUBMITTED, this.#submitted | 0);
+  }
+
+  /** The gateway's: how many slots no thread has taken, as the child has it. */
+  get untaken(): number {
+    const count = (this.#submitted - Atomics.load(this.#words, TAKEN)) | 0;
+    return Math.min(Math.max(0, count), RING_ENTRIES);
+  }
+
+  /**
+   * The gateway's: wakes threads that sleep, at most so many and no more than there are slots to take.
+   * @returns whether others sleep on though there is a slot for them
+   */
+  wake(most: number): boolean {
+    const useful = Math.min(this.untaken, Atomics.load(this.#words, SLEEPERS));
+    if (useful <= 0) return false;
+    wakeSome(this.#submittedAddress, Math.min(useful, most));
+    return useful > most;
   }
 
   /** The gateway's: a slot whose job has ended, or undefined. Any number, where the child writes nonsense. */
@@ -66,28 +82,39 @@ export class Rings {
     Atomics.store(this.#words, IS_GATEWAY_ASLEEP, 1);
   }
 
+  /** A thread's: the next slot; -1 where there is none now. */
+  tryTake(): number {
+    const words = this.#words;
+    for (;;) {
+      const taken = Atomics.load(words, TAKEN);
+      if (taken === Atomics.load(words, SUBMITTED)) return -1;
+      const slot = Atomics.load(words, SUBMISSIONS + ((taken >>> 0) % RING_ENTRIES));
+      if (Atomics.compareExchange(words, TAKEN, taken, (taken + 1) | 0) === taken) return slot;
+    }
+  }
+
   /** A thread's: the next slot. Blocks the thread until there is one. */
   take(): number {
     const words = this.#words;
     for (;;) {
-      const taken = Atomics.load(words, TAKEN);
       const submitted = Atomics.load(words, SUBMITTED);
-      if (taken !== submitted) {
-        const slot = Atomics.load(words, SUBMISSIONS + ((taken >>> 0) % RING_ENTRIES));
-        if (Atomics.compareExchange(words, TAKEN, taken, (taken + 1) | 0) === taken) return slot;
-      } else {
-        Atomics.add(words, SLEEPERS, 1);
-        waitForWord(this.#submittedAddress, submitted);
-        Atomics.sub(words, SLEEPERS, 1);
-      }
+      const slot = this.tryTake();
+      if (slot >= 0) return slot;
+      Atomics.add(words, SLEEPERS, 1);
+      waitForWord(this.#submittedAddress, submitted);
+      Atomics.sub(words, SLEEPERS, 1);
     }
   }
 
-  /** A thread's: the job in the slot has ended. True if the gateway sleeps and this thread is the one to wake it. */
-  complete(slot: number): boolean {
+  /** A thread's: the job in the slot has ended. The gateway is to be told, now or with others. */
+  complete(slot: number): void {
     const words = this.#words;
     const at = Atomics.add(words, COMPLETED, 1) >>> 0;
     Atomics.store(words, COMPLETIONS + (at % RING_ENTRIES), slot + 1);
-    return Atomics.exchange(words, IS_GATEWAY_ASLEEP, 0) === 1;
+  }
+
+  /** A thread's, after `complete`: true if the gateway sleeps and this thread is the one to wake it. */
+  mustWakeGateway(): boolean {
+    return Atomics.exchange(this.#words, IS_GATEWAY_ASLEEP, 0) === 1;
   }
 }

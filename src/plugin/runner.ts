@@ -62,9 +62,15 @@ export class Runner {
   /**
    * Runs the job whose inputs were written into the slot, in place, and writes into its task what became of it. Never
    * throws for what a plugin does; a crash ends the process.
+   * @returns how long the plugin took, us
    */
-  run(slot: number): void {
+  run(slot: number): number {
     const task = this.slots.task(slot);
+    // It lay ahead in the ring, and the gateway took it back.
+    if (!task.claim()) {
+      task.fail("skipped", 1, "");
+      return 0;
+    }
     const base = Number(this.slots.dataAddress(slot));
     this.#writeInputs(base, task);
     this.#offerRoom(base, task.outputsOffset);
@@ -83,6 +89,7 @@ export class Runner {
     const runUs = (performance.now() - startedMs) * 1000;
     if (status !== SIGNET_OK) task.fail("plugin", status, errorText(this.#error));
     else this.#collect(base, task, runUs);
+    return runUs;
   }
 
   #writeInputs(base: number, task: TaskBlock): void {

@@ -19,8 +19,9 @@ export interface SlotsLayout {
 }
 
 /**
- * The memory that the gateway and one service host share. Each slot belongs to one running job: the job's control
- * block, what both sides say about the job, and room for its tensors. The rings say whose turn a slot is.
+ * The memory that the gateway and one service host share. Each slot belongs to one job, from before it runs until its
+ * outputs are sent: the job's control block, what both sides say about the job, and room for its tensors. The rings say
+ * whose turn a slot is.
  *
  *     │ rings │ control, task │ inputs … outputs …  (bytes) │ control, task │ inputs … │ …
  *
@@ -32,9 +33,9 @@ export class Slots {
   readonly rings: Rings;
   readonly #base: bigint;
   readonly #headerBytes: number;
-  readonly #data: Uint8Array[] = [];
+  readonly #data: (Buffer | undefined)[] = [];
   readonly #tasks: TaskBlock[] = [];
-  readonly #control: { words: Uint32Array; deadline: BigUint64Array }[] = [];
+  readonly #control: Uint32Array[] = [];
 
   private constructor(fd: number, layout: SlotsLayout, address = mapFile(fd, totalBytes(layout), "shared")) {
     this.fd = fd;
@@ -43,13 +44,9 @@ export class Slots {
     this.#base = address;
     this.rings = new Rings(viewMemory(this.#base, RINGS_BYTES), this.#base);
     for (let slot = 0; slot < layout.count; slot++) {
-      this.#data.push(viewMemory(this.dataAddress(slot), layout.bytes));
       const header = viewMemory(this.controlAddress(slot), this.#headerBytes);
       this.#tasks.push(new TaskBlock(header.subarray(CONTROL_BYTES), layout.inputs, layout.outputs));
-      this.#control.push({
-        words: new Uint32Array(header.buffer, 0, 4),
-        deadline: new BigUint64Array(header.buffer, controlOffsets.deadlineNs, 1),
-      });
+      this.#control.push(new Uint32Array(header.buffer, 0, CONTROL_BYTES / 4));
     }
   }
 
@@ -89,8 +86,10 @@ export class Slots {
     return this.controlAddress(slot) + BigInt(this.#headerBytes);
   }
 
-  data(slot: number): Uint8Array {
-    return this.#data[slot]!;
+  data(slot: number): Buffer {
+    const { bytes } = this.layout;
+    this.#data[slot] ??= Buffer.from(viewMemory(this.dataAddress(slot), bytes).buffer, 0, bytes);
+    return this.#data[slot];
   }
 
   task(slot: number): TaskBlock {
@@ -98,15 +97,21 @@ export class Slots {
   }
 
   /** Clears the control block for a new job. @param deadlineNs CLOCK_MONOTONIC; 0 for none */
-  resetControl(slot: number, deadlineNs: bigint): void {
-    const { words, deadline } = this.#control[slot]!;
+  resetControl(slot: number, deadlineNs: number): void {
+    const words = this.#control[slot]!;
     words.fill(0);
-    deadline[0] = deadlineNs;
+    words[controlOffsets.deadlineNs / 4] = deadlineNs % 2 ** 32;
+    words[controlOffsets.deadlineNs / 4 + 1] = deadlineNs / 2 ** 32;
   }
 
   /** Asks the running job to stop; the plugin sees the word the next time it looks. */
   requestCancel(slot: number): void {
-    Atomics.store(this.#control[slot]!.words, controlOffsets.cancel / 4, 1);
+    Atomics.store(this.#control[slot]!, controlOffsets.cancel / 4, 1);
+  }
+
+  /** Gives back the memory of a slot's tensors, which nobody uses; it reads as zeros. */
+  empty(slot: number): void {
+    emptyMemoryFile(this.fd, Number(this.dataAddress(slot) - this.#base), this.layout.bytes);
   }
 
   /**
@@ -114,7 +119,7 @@ export class Slots {
    * a view that somebody still holds must not end this process.
    */
   release(): void {
-    emptyMemoryFile(this.fd, totalBytes(this.layout));
+    emptyMemoryFile(this.fd, 0, totalBytes(this.layout));
     closeSync(this.fd);
   }
 }

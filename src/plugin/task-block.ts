@@ -16,14 +16,14 @@ export interface OutputPlace {
   readonly bytes: number;
 }
 
-/** Why a run gave no outputs: the plugin's own status, no room, or an answer that contradicts itself. */
-export type RunFailure = "plugin" | "too-large" | "contract";
+/** Why a run gave no outputs: the plugin's own status, no room, an answer that contradicts itself, or no run at all. */
+export type RunFailure = "plugin" | "too-large" | "contract" | "skipped";
 
 export type RunReply =
   | { readonly ok: true; readonly outputs: readonly OutputPlace[]; readonly runUs: number }
   | { readonly ok: false; readonly reason: RunFailure; readonly status: number; readonly message: string };
 
-const failures: readonly RunFailure[] = ["plugin", "too-large", "contract"];
+const failures: readonly RunFailure[] = ["plugin", "too-large", "contract", "skipped"];
 const MESSAGE_BYTES = 2048;
 
 // Every number is a float64, because all of them are far below 2^53. First the task's own, then a record for each
@@ -34,7 +34,13 @@ const OUTCOME = 1;
 const STATUS = 2;
 const RUN_US = 3;
 const MESSAGE_LENGTH = 4;
+const CLAIM = 7;
 const HEADER_NUMBERS = 8;
+
+// Who has the task: nobody yet, a thread that runs it, or the gateway that took it back.
+const OFFERED = 0;
+const CLAIMED = 1;
+const RECALLED = 2;
 const OFFSET = 0;
 const BYTES = 1;
 const DTYPE = 2;
@@ -51,6 +57,7 @@ const decoder = new TextDecoder();
  */
 export class TaskBlock {
   readonly #numbers: Float64Array;
+  readonly #claim: Int32Array;
   readonly #message: Uint8Array;
   readonly #inputs: number;
   readonly #outputs: number;
@@ -63,6 +70,7 @@ export class TaskBlock {
   constructor(memory: Uint8Array, inputs: number, outputs: number) {
     const numbers = HEADER_NUMBERS + (inputs + outputs) * RECORD_NUMBERS;
     this.#numbers = new Float64Array(memory.buffer, memory.byteOffset, numbers);
+    this.#claim = new Int32Array(memory.buffer, memory.byteOffset + CLAIM * 8, 1);
     this.#message = new Uint8Array(memory.buffer, memory.byteOffset + numbers * 8, MESSAGE_BYTES);
     this.#inputs = inputs;
     this.#outputs = outputs;
@@ -71,11 +79,22 @@ export class TaskBlock {
   /** The gateway's: where the inputs lie and from where on there is room for outputs. */
   write(inputs: readonly InputPlace[], outputsOffset: number): void {
     const numbers = this.#numbers;
+    Atomics.store(this.#claim, 0, OFFERED);
     numbers[OUTPUTS_OFFSET] = outputsOffset;
     for (let index = 0; index < inputs.length; index++) {
       const { offset, bytes, shape } = inputs[index]!;
       this.#writeRecord(HEADER_NUMBERS + index * RECORD_NUMBERS, offset, bytes, 0, shape);
     }
+  }
+
+  /** The gateway's: takes the task back. False where a thread has it already. */
+  recall(): boolean {
+    return Atomics.compareExchange(this.#claim, 0, OFFERED, RECALLED) === OFFERED;
+  }
+
+  /** The thread's: it runs the task now. False where the gateway took it back. */
+  claim(): boolean {
+    return Atomics.compareExchange(this.#claim, 0, OFFERED, CLAIMED) === OFFERED;
   }
 
   get outputsOffset(): number {

@@ -40,7 +40,13 @@ export async function openHostAudit(data: DataDirectory, log: Log): Promise<Audi
     return openAuditLog(auditPlaceOf(data, await openHostKey(data.hostDir)), log);
   } catch {
     const nothing = () => undefined;
-    return { record: nothing, refused: nothing, flush: async () => undefined, close: async () => undefined };
+    return {
+      record: nothing,
+      refused: nothing,
+      refusals: new Map(),
+      flush: async () => undefined,
+      close: async () => undefined,
+    };
   }
 }
 

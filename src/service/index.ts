@@ -17,8 +17,9 @@ export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from 
 export { type GateParts, letIn, type Pass, type Refusal } from "./gate.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
+export type { InferCall, InferenceEnd, InferenceResult } from "./infer-call.ts";
 export type { AnsweredOutput, InferInput, RequestedOutput } from "./infer-tensors.ts";
-export { Inference, type Service } from "./inference.ts";
+export { Inference, keepOutputs, type Service } from "./inference.ts";
 export { installBundle } from "./install-bundle.ts";
 export { authorizeInstalled, type InstalledAuthorization } from "./installed-authorization.ts";
 export { readInstalledLicense } from "./installed-license.ts";
@@ -28,6 +29,7 @@ export { LogSettings, type LogSettingValue } from "./log-settings.ts";
 export { modelConfig, modelMetadata } from "./model-config.ts";
 export { modelStatistics } from "./model-statistics.ts";
 export { openOwnHostKey } from "./own-host-key.ts";
+export { ProcessTally } from "./process-tally.ts";
 export { readHostMachine } from "./read-host-machine.ts";
 export {
   Repository,
@@ -35,13 +37,16 @@ export {
   refuseContent,
   verifyUnloadParameters,
 } from "./repository.ts";
+export { ResponseCache } from "./response-cache.ts";
 export { installRevocationList, readRevocationLists } from "./revocations.ts";
+export { schedulingOf } from "./scheduling.ts";
 export { SecondAuthorization } from "./second-authorization.ts";
 export type { ServedParts } from "./served-parts.ts";
 export { recordAuthorization, recordRefusal, recordServiceEvent, recordStart } from "./server-audit.ts";
 export { serverMetadata } from "./server-metadata.ts";
 export type { Duration, ServiceStatistics } from "./service-statistics.ts";
-export { remainingOf, serviceRefusal } from "./service-terms.ts";
+export { periodOf, remainingOf, serviceRefusal } from "./service-terms.ts";
 export { readServingState } from "./serving-state.ts";
 export { SharedMemory } from "./shared-memory.ts";
 export { Tracing } from "./tracing.ts";
+export { prepareWarmUp } from "./warm-up.ts";

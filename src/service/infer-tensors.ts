@@ -2,6 +2,7 @@ import { SignetError } from "../errors.ts";
 import type { ServiceConf } from "../license/index.ts";
 import {
   classify,
+  classifyItems,
   datatypes,
   elementCount,
   isClassifiable,
@@ -11,6 +12,7 @@ import {
   type TensorSpec,
   validateInputs,
   validateOutputs,
+  verifyBatchSize,
 } from "../tensor/index.ts";
 import type { RegionWindow } from "./shared-memory.ts";
 
@@ -43,7 +45,9 @@ export class InferTensors {
   readonly inputs: readonly Tensor[];
   readonly #conf: ServiceConf;
   readonly #outputs: readonly RequestedOutput[];
-  readonly #windows = new Map<RequestedOutput, RegionWindow>();
+  readonly #inputWindows: RegionWindow[] = [];
+  /** Of outputs in shared memory; mostly there are none. */
+  #windows: Map<RequestedOutput, RegionWindow> | undefined;
 
   /** @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE, and what `open` throws */
   constructor(
@@ -53,19 +57,22 @@ export class InferTensors {
   ) {
     this.#conf = conf;
     verifyPlaces(inputs, runner.roomBytes);
-    this.inputs = validateInputs(
-      inputs.map((input) => fetchInput(input, open)),
-      conf.inputs,
-    );
-    const specs = validateOutputs(
-      outputs.map(({ name }) => name),
-      conf.outputs,
-    );
-    this.#outputs = outputs.length > 0 ? outputs : specs.map(({ name }) => ({ name, classes: 0, place: null }));
     try {
+      this.inputs = validateInputs(
+        inputs.map((input) => this.#fetchInput(input, open)),
+        conf.inputs,
+      );
+      if (conf.maxBatchSize !== undefined) verifyBatchSize(this.inputs, conf.maxBatchSize);
+      const specs = validateOutputs(
+        outputs.map(({ name }) => name),
+        conf.outputs,
+      );
+      this.#outputs = outputs.length > 0 ? outputs : specs.map(({ name }) => ({ name, classes: 0, place: null }));
       this.#outputs.forEach((output, index) => {
         verifyOutput(output, specs[index]!);
-        if (output.place !== null) this.#windows.set(output, open(output.place));
+        if (output.place === null) return;
+        this.#windows ??= new Map();
+        this.#windows.set(output, open(output.place));
       });
     } catch (error) {
       this.release();
@@ -78,16 +85,29 @@ export class InferTensors {
     return this.#outputs.map((requested) => {
       const output = outputs.find(({ name }) => name === requested.name)!;
       const { place, classes } = requested;
-      if (classes > 0) return { ...classify(output, classes, this.#labelsOf(output.name)), place: null };
-      if (place === null) return { ...output, place };
-      this.#windows.get(requested)!.write(output.data);
-      return { ...output, data: nothing, place: { ...place, byteSize: output.data.byteLength } };
+      if (classes > 0) {
+        const inOrder = this.#conf.maxBatchSize === undefined ? classify : classifyItems;
+        return { ...inOrder(output, classes, this.#labelsOf(output.name)), place: null };
+      }
+      const { name, datatype, shape, data } = output;
+      if (place === null) return { name, datatype, shape, data, place };
+      this.#windows!.get(requested)!.write(data);
+      return { name, datatype, shape, data: nothing, place: { ...place, byteSize: data.byteLength } };
     });
   }
 
-  /** Lets go of shared memory. Safe to call twice. */
+  /** Lets go of shared memory, and of the inputs that came out of it: no job may read them after this. Twice is once. */
   release(): void {
-    for (const window of this.#windows.values()) window.release();
+    for (const window of this.#inputWindows) window.release();
+    if (this.#windows !== undefined) for (const window of this.#windows.values()) window.release();
+  }
+
+  #fetchInput(input: InferInput, open: (place: RegionPlace) => RegionWindow): Tensor {
+    const { name, datatype, shape, place } = input;
+    if (place === null) return input;
+    const window = open(place);
+    this.#inputWindows.push(window);
+    return { name, datatype, shape, data: window.read() };
   }
 
   /** The vendor's parameter `labels.OUTPUT`, or `labels` for every output: one label a line. */
@@ -110,17 +130,6 @@ function verifyPlaces(inputs: readonly InferInput[], roomBytes: number): void {
   const bytes = inputs.reduce((sum, { place }) => sum + (place?.byteSize ?? 0), 0);
   if (bytes <= roomBytes) return;
   throw new SignetError("REQUEST_TOO_LARGE", `inputs of ${bytes} bytes in shared memory, room for ${roomBytes}`);
-}
-
-function fetchInput(input: InferInput, open: (place: RegionPlace) => RegionWindow): Tensor {
-  const { name, datatype, shape, place } = input;
-  if (place === null) return input;
-  const window = open(place);
-  try {
-    return { name, datatype, shape, data: window.read() };
-  } finally {
-    window.release();
-  }
 }
 
 /** What can be known to fail is refused before the run is charged. */

@@ -1,11 +1,18 @@
-import { randomUUID } from "node:crypto";
-import type { Job, JobResult, ServiceRunner } from "../engine/index.ts";
+import type { ServiceRunner } from "../engine/index.ts";
 import { SignetError } from "../errors.ts";
-import { isNearEnd, type LicenseTime, type ServiceConf } from "../license/index.ts";
+import type { ServiceConf } from "../license/index.ts";
 import type { Log, RunLog } from "../telemetry/index.ts";
 import type { Identity } from "./access.ts";
-import { type AnsweredOutput, type InferInput, InferTensors, type RequestedOutput } from "./infer-tensors.ts";
-import { FilesTouchedError, type SecondAuthorization } from "./second-authorization.ts";
+import {
+  InferCall,
+  type InferCallParts,
+  type InferenceCall,
+  type InferenceEnd,
+  type InferenceResult,
+} from "./infer-call.ts";
+import type { ResponseCache } from "./response-cache.ts";
+import type { Scheduling } from "./scheduling.ts";
+import type { SecondAuthorization } from "./second-authorization.ts";
 import { ServiceStatistics } from "./service-statistics.ts";
 import type { SharedMemory } from "./shared-memory.ts";
 import type { Tracing } from "./tracing.ts";
@@ -17,6 +24,9 @@ export interface Service {
   readonly authorization: SecondAuthorization;
   /** Deadline of a call where the client sets none, ms; a licensed job time comes on top. */
   readonly callTimeoutMs: number;
+  /** Whether its answers are kept for the same questions. */
+  readonly isCached: boolean;
+  readonly scheduling: Scheduling;
 }
 
 export interface InferenceParts {
@@ -24,55 +34,25 @@ export interface InferenceParts {
   readonly log: Log;
   readonly sharedMemory: SharedMemory;
   readonly tracing: Tracing;
+  readonly responseCache: ResponseCache;
 }
-
-export interface InferenceCall {
-  readonly service: string;
-  /** Empty for the licensed version. */
-  readonly version: string;
-  /** The client's own id for the request, for traces; may be empty. */
-  readonly id: string;
-  readonly inputs: readonly InferInput[];
-  /** The wanted outputs, in the order of the answer; empty for all. */
-  readonly outputs: readonly RequestedOutput[];
-  /** 0 is normal, 1 most urgent, larger less urgent. */
-  readonly priority: number;
-  /** The client's address, for the run log. */
-  readonly peer: string;
-  readonly queueTimeoutMs: number | null;
-  /** When the client stops waiting, on the clock of performance.now(); Infinity where it does not say. */
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal;
-}
-
-export interface InferenceResult {
-  readonly version: string;
-  readonly outputs: readonly AnsweredOutput[];
-  /** Where the service's license stands; null while its end is far. */
-  readonly nearEnd: LicenseTime | null;
-}
-
-/** Where a call without a priority stands among those with one. */
-const NORMAL_PRIORITY = 100;
-/** An installation touches a file a few times; somebody who goes on touching it is not waited for. */
-const MAX_TRIES = 5;
 
 /** What the server does for a client, independent of the wire: find, authorize, check, run, record. */
 export class Inference {
   #services: ReadonlyMap<string, Service> = new Map();
-  readonly #runLog: RunLog;
   readonly #log: Log;
-  readonly #sharedMemory: SharedMemory;
-  readonly #tracing: Tracing;
+  readonly #parts: InferCallParts;
   readonly #statistics = new Map<string, ServiceStatistics>();
   /** Refusals that the log has already: `SERVICE CODE`. A client that goes on asking must not fill the disk. */
   readonly #reported = new Set<string>();
 
-  constructor({ runLog, log, sharedMemory, tracing }: InferenceParts) {
-    this.#runLog = runLog;
+  constructor({ runLog, log, sharedMemory, tracing, responseCache }: InferenceParts) {
     this.#log = log;
-    this.#sharedMemory = sharedMemory;
-    this.#tracing = tracing;
+    this.#parts = {
+      ...{ runLog, sharedMemory, tracing, responseCache },
+      present: (service) => this.#present(service),
+      report: (service, jobId, error) => this.#report(service, jobId, error),
+    };
   }
 
   get services(): Service[] {
@@ -87,6 +67,7 @@ export class Inference {
   /** From the next call on these are the services. Calls that are under way end where they began. */
   replaceServices(services: readonly Service[]): void {
     this.#services = mapByName(services);
+    this.#parts.responseCache.clear();
     this.#reported.clear(); // what a new license refuses is news again
     for (const name of this.#statistics.keys()) if (!this.#services.has(name)) this.#statistics.delete(name);
   }
@@ -116,86 +97,37 @@ export class Inference {
     return service;
   }
 
-  /** Runs one call. Every error is a SignetError; the run log has a line either way. */
-  async infer(identity: Identity, call: InferenceCall): Promise<InferenceResult> {
+  /**
+   * Runs one call, and tells `end` how it ended; the run log has a line either way.
+   * @throws PERMISSION_DENIED, SERVICE_NOT_FOUND before it has begun
+   */
+  begin(identity: Identity, call: InferenceCall, end: InferenceEnd): InferCall {
     identity.require("infer", call.service);
     const service = this.find(call.service, call.version);
-    const jobId = randomUUID();
-    const statistics = this.statisticsOf(service);
-    statistics.begin();
-    const arrivedMs = performance.now();
-    let queueMs = 0;
-    let durationMs = 0;
-    let outcome = "OK";
-    let charged = false;
-    const trace = this.#tracing.begin(service.conf, call.id, arrivedMs);
-    let tensors: InferTensors | undefined;
-    try {
-      // Refused early, before the request is looked at, is what would be refused anyway.
-      const hashing = service.authorization.verify();
-      if (hashing) await hashing;
-      tensors = new InferTensors(service, call, (place) => this.#sharedMemory.open(identity, place));
-      const { inputs } = tensors;
-      trace?.queue();
-      const result = await this.#submit(service, {
-        inputs,
-        priority: call.priority === 0 ? NORMAL_PRIORITY : call.priority,
-        queueTimeoutMs: call.queueTimeoutMs,
-        signal: call.signal,
-        ...this.#limits(service, call.deadlineMs, arrivedMs),
-        begin: () => {
-          queueMs = performance.now() - arrivedMs;
-          const { authorization } = this.#present(service);
-          const ticket = authorization.begin();
-          charged = true;
-          return () => authorization.end(ticket);
-        },
-      });
-      ({ queueMs, runMs: durationMs } = result);
-      trace?.ran(result);
-      const outputs = tensors.answer(result.outputs);
-      statistics.succeed(performance.now() - arrivedMs, result);
-      const { time } = this.#present(service).authorization;
-      return { version: service.conf.version, outputs, nearEnd: isNearEnd(time) ? time : null };
-    } catch (thrown) {
-      const error = SignetError.from(thrown);
-      outcome = error.code;
-      durationMs = performance.now() - arrivedMs - queueMs;
-      statistics.fail(performance.now() - arrivedMs);
-      if (error.code === "LIBRARY_CHANGED") this.#refuse(service, error);
-      else if (error.exitCode === 3) this.#reportRefusal(service, error);
-      if (error.code === "INTERNAL")
-        this.#log.error({ err: error, jobId, service: call.service }, "a job failed unexpectedly");
-      throw error;
-    } finally {
-      tensors?.release();
-      trace?.end(outcome);
-      this.#runLog.append({
-        time: new Date().toISOString(),
-        service: service.conf.name,
-        version: service.conf.version,
-        jobId,
-        client: identity.name,
-        peer: call.peer,
-        durationMs: rounded(durationMs),
-        queueMs: rounded(queueMs),
-        outcome,
-        charged,
-        runsLeft: this.#present(service).authorization.runsLeft,
-      });
-    }
+    const begun = new InferCall(this.#parts, { service, statistics: this.statisticsOf(service) }, identity, call, end);
+    begun.start(call);
+    return begun;
   }
 
-  /** Gives the job to the service, again where its files were touched while it waited: that is hashed first. */
-  async #submit(service: Service, job: Job): Promise<JobResult> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await service.runner.submit(job);
-      } catch (error) {
-        if (!(error instanceof FilesTouchedError) || tries === MAX_TRIES) throw error;
-        await this.#present(service).authorization.verify();
-      }
-    }
+  /** The same as a promise, of outputs that are the caller's own. @param signal the client going away */
+  infer(identity: Identity, call: InferenceCall & { readonly signal: AbortSignal }): Promise<InferenceResult> {
+    return new Promise((resolve, reject) => {
+      const { signal } = call;
+      const onAbort = () => begun.cancel();
+      const stopListening = () => signal.removeEventListener("abort", onAbort);
+      const begun = this.begin(identity, call, {
+        answered: (result) => {
+          stopListening();
+          resolve(keepOutputs(result));
+        },
+        failed: (error) => {
+          stopListening();
+          reject(error);
+        },
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) begun.cancel();
+    });
   }
 
   /** A call that waited while the license was renewed goes on under the new one, if its process did. */
@@ -219,21 +151,22 @@ export class Inference {
     this.#log.warn({ err: error, service: conf.name }, "calls are refused by the license");
   }
 
-  #limits({ conf, callTimeoutMs }: Service, deadlineMs: number, nowMs: number) {
-    const { jobTimeMs } = conf.limits;
-    // No call waits for ever: without a deadline of its own it gets time to wait, and time to run as licensed.
-    const allowedMs = nowMs + callTimeoutMs + (jobTimeMs ?? 0);
-    return {
-      deadlineMs: deadlineMs === Number.POSITIVE_INFINITY ? allowedMs : deadlineMs,
-      runLimitMs: jobTimeMs ?? Number.POSITIVE_INFINITY,
-    };
+  /** What the operator should know of a call that failed. */
+  #report(service: Service, jobId: string, error: SignetError): void {
+    if (error.code === "LIBRARY_CHANGED") this.#refuse(service, error);
+    else if (error.exitCode === 3) this.#reportRefusal(service, error);
+    if (error.code === "INTERNAL")
+      this.#log.error({ err: error, jobId, service: service.conf.name }, "a job failed unexpectedly");
   }
+}
+
+/** The same result with outputs of its own; what was lent is released. */
+export function keepOutputs(lent: InferenceResult): InferenceResult {
+  const outputs = lent.outputs.map((output) => ({ ...output, data: new Uint8Array(output.data) }));
+  lent.release();
+  return { version: lent.version, outputs, nearEnd: lent.nearEnd, release: () => {} };
 }
 
 function mapByName(services: readonly Service[]): ReadonlyMap<string, Service> {
   return new Map(services.map((service) => [service.conf.name, service]));
-}
-
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }

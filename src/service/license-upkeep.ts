@@ -41,6 +41,16 @@ export class LicenseUpkeep {
     this.#watch = new LicenseWatch(this.#parts.data, () => void this.#renewal.check());
   }
 
+  /** In force. */
+  get license(): License {
+    return this.#renewal.inForce.authorized.license;
+  }
+
+  /** Whether the installed license is another one, which was refused. */
+  get isRenewalRefused(): boolean {
+    return this.#renewal.state.refused !== null;
+  }
+
   /** Looks now whether another license was installed. Resolves when that is decided; never rejects. */
   check(): Promise<void> {
     return this.#renewal.check();
@@ -65,7 +75,7 @@ export class LicenseUpkeep {
   }
 
   #remind(): void {
-    this.#reminders.check(this.#renewal.inForce.authorized.license);
+    this.#reminders.check(this.license);
   }
 
   async #tell(): Promise<void> {

@@ -84,7 +84,7 @@ function entryOf({ conf: { name, version }, runner }: Service): RepositoryEntry 
     case "starting":
       return at("LOADING", "its process is starting");
     case "backing-off":
-      return at("UNAVAILABLE", "its process ended and will be started again");
+      return at("UNAVAILABLE", `its process ended (${runner.lastError?.code}) and will be started again`);
     case "unloaded":
       return runner.running + runner.queued > 0
         ? at("UNLOADING", "its jobs are ending")

@@ -55,12 +55,13 @@ export class SecondAuthorization {
    * @throws CLOCK_SET_BACK, LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LIBRARY_CHANGED
    */
   verify(): Promise<void> | undefined {
-    this.#verifyTime();
+    this.verifyTime();
     const { files } = this.#service;
     return files.areUntouched ? undefined : files.verifyAgain();
   }
 
-  #verifyTime(): void {
+  /** The license's and the service's time. @throws CLOCK_SET_BACK, LICENSE_NOT_YET_VALID, LICENSE_EXPIRED */
+  verifyTime(): void {
     const { name } = this.#service.conf;
     // Time itself is the ledger's and goes on; but a server that is started now would not start.
     this.#ledger.verifyClock();
@@ -77,13 +78,23 @@ export class SecondAuthorization {
   }
 
   /**
-   * Verifies and charges one run, right before native code starts.
+   * Verifies and charges one run, right before native code may start.
    * @throws as `verify`; LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED, LEDGER_UNWRITABLE; and FilesTouchedError
    */
   begin(): RunTicket {
-    this.#verifyTime();
+    this.verifyTime();
     if (!this.#service.files.areUntouched) throw new FilesTouchedError(this.#service.conf.name);
-    return this.#ledger.debit(this.#licenseId, this.#service.conf.name, this.#limits);
+    return this.#ledger.charge(this.#licenseId, this.#service.conf.name, this.#limits);
+  }
+
+  /** The run starts: its time counts. */
+  start(ticket: RunTicket): void {
+    this.#ledger.start(ticket);
+  }
+
+  /** Takes a run back that native code never began. */
+  takeBack(ticket: RunTicket): void {
+    this.#ledger.cancel(ticket);
   }
 
   /** Ends a run and charges its time. */

@@ -37,7 +37,13 @@ export async function recordRefusal(audit: AuditLog, thrown: unknown): Promise<v
 export async function recordStart(
   audit: AuditLog,
   data: DataDirectory,
-  facts: { readonly address: string; readonly http: string | null; readonly tls: boolean; readonly version: string },
+  facts: {
+    readonly address: string;
+    readonly http: string | null;
+    readonly metrics: string | null;
+    readonly tls: boolean;
+    readonly version: string;
+  },
 ): Promise<void> {
   const trustRoots = await loadTrustRoots(data.trustDir).then((roots) => roots.map(({ keyId }) => keyId), unknown);
   const access = await Promise.resolve(data.accessFile).then(readTokens).then(namesOf, unknown);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SignetError } from "../errors.ts";
 import { quoteName, type RegionPlace } from "../tensor/index.ts";
 import type { Identity } from "./access.ts";
+import { ReadBuffers } from "./read-buffers.ts";
 
 export interface RegionDescription {
   /** What its owner calls it. */
@@ -17,7 +18,8 @@ export interface RegionDescription {
 /** A place that stays readable and writable until it is released, whoever unregisters its region meanwhile. */
 export interface RegionWindow {
   /**
-   * A copy of the bytes as they are now; what the client does to them later changes nothing.
+   * A copy of the bytes as they are now; what the client does to them later changes nothing. It is good until the window
+   * is released: then its memory is used again.
    * @throws SHARED_MEMORY_INVALID
    */
   read(): Uint8Array;
@@ -53,6 +55,7 @@ const MAX_REGIONS = 1024;
 export class SharedMemory {
   readonly #options: SharedMemoryOptions;
   readonly #regions = new Map<string, Map<string, Region>>();
+  readonly #buffers = new ReadBuffers();
   #count = 0;
 
   constructor(options: SharedMemoryOptions) {
@@ -125,8 +128,15 @@ export class SharedMemory {
     }
     region.users++;
     let isReleased = false;
+    const taken: Buffer[] = [];
     return {
-      read: () => readAt(region, region.offset + offset, byteSize),
+      read: () => {
+        const buffer = this.#buffers.take(byteSize);
+        taken.push(buffer);
+        const data = buffer.subarray(0, byteSize);
+        readAt(region, region.offset + offset, data);
+        return data;
+      },
       write: (data) => {
         if (data.byteLength > byteSize) {
           const words = `expected room for ${data.byteLength} bytes of output, found ${byteSize}`;
@@ -139,6 +149,7 @@ export class SharedMemory {
         isReleased = true;
         region.users--;
         closeUnused(region);
+        for (const buffer of taken) this.#buffers.give(buffer);
       },
     };
   }
@@ -203,14 +214,14 @@ function openObject(
   }
 }
 
-function readAt({ fd, name }: Region, position: number, bytes: number): Uint8Array {
-  const data = Buffer.allocUnsafeSlow(bytes);
+/** Fills `data`. */
+function readAt({ fd, name }: Region, position: number, data: Buffer): void {
+  const bytes = data.length;
   for (let done = 0; done < bytes; ) {
     const length = readSync(fd, data, done, bytes - done, position + done);
     if (length === 0) throw invalid(`region ${quoteName(name)}: expected ${bytes} bytes, found that it was cut off`);
     done += length;
   }
-  return data;
 }
 
 function writeAt({ fd, name }: Region, position: number, data: Uint8Array): void {

@@ -1,3 +1,5 @@
+export { Histogram, INDEX_OFFSET, SCHEMA, ZERO_THRESHOLD_SECONDS } from "./histogram.ts";
+export { isoNow } from "./iso-now.ts";
 export { createLog, type Log, type LogFormat, logControlOf } from "./log.ts";
 export { openRunLog, type RunLog } from "./run-log.ts";
 export { Secret } from "./secret.ts";

@@ -35,6 +35,8 @@ export interface RunLog {
   close(): Promise<void>;
 }
 
+/** Under load lines are written together, this often: a write of a file takes two threads and several wake-ups. */
+const WRITE_EVERY_MS = 20;
 export const MAX_WAITING_BYTES = 8 * 1024 * 1024; // a stalled disk must not become a memory leak
 
 /**
@@ -49,6 +51,7 @@ export function openRunLog(file: string, log: Log): RunLog {
   let handle: FileHandle | undefined;
   let stale = false;
   let writing: Promise<void> | undefined;
+  let writtenAtMs = Number.NEGATIVE_INFINITY;
 
   function fail(cause: unknown, lines: number): void {
     lost += lines;
@@ -58,36 +61,46 @@ export function openRunLog(file: string, log: Log): RunLog {
   }
 
   async function writeWaiting(): Promise<void> {
-    while (waiting.length > 0 || stale) {
-      const lines = waiting;
-      waiting = [];
-      waitingBytes = 0;
-      try {
-        let mayBeTorn = failing;
-        if (stale || handle === undefined) {
-          mayBeTorn = true;
-          stale = false;
-          await handle?.close();
-          handle = undefined;
-          await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-          handle = await open(file, "a+", 0o600);
-        }
-        const begin = mayBeTorn && (await endsInMidLine(handle)) ? "\n" : "";
-        if (lines.length > 0) await handle.appendFile(begin + lines.join(""));
-        if (failing) log.info({ file, lost }, "the run log can be written again");
-        failing = false;
-        lost = 0;
-      } catch (cause) {
-        fail(cause, lines.length);
+    const lines = waiting;
+    waiting = [];
+    waitingBytes = 0;
+    try {
+      let mayBeTorn = failing;
+      if (stale || handle === undefined) {
+        mayBeTorn = true;
+        stale = false;
+        await handle?.close();
+        handle = undefined;
+        await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+        handle = await open(file, "a+", 0o600);
       }
+      const begin = mayBeTorn && (await endsInMidLine(handle)) ? "\n" : "";
+      if (lines.length > 0) await handle.appendFile(begin + lines.join(""));
+      if (failing) log.info({ file, lost }, "the run log can be written again");
+      failing = false;
+      lost = 0;
+    } catch (cause) {
+      fail(cause, lines.length);
     }
   }
 
-  function start(): Promise<void> {
-    // Deferred by a turn, so that jobs that end together become one write.
-    writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(writeWaiting).finally(() => {
-      writing = undefined;
+  /** At the end of this turn, so that jobs that end together become one write, or some time after the last one. */
+  function untilDue(): Promise<void> {
+    const waitMs = writtenAtMs + WRITE_EVERY_MS - performance.now();
+    return new Promise((resolve) => {
+      if (waitMs > 0) setTimeout(resolve, waitMs);
+      else setImmediate(resolve);
     });
+  }
+
+  function start(): Promise<void> {
+    writing ??= untilDue()
+      .then(writeWaiting)
+      .finally(() => {
+        writtenAtMs = performance.now();
+        writing = undefined;
+        if (waiting.length > 0 || stale) void start(); // what came meanwhile
+      });
     return writing;
   }
 

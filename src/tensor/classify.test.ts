@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { decodeBytesElements } from "./bytes-elements.ts";
-import { classify } from "./classify.ts";
+import { classify, classifyItems } from "./classify.ts";
 import type { Datatype } from "./datatype.ts";
 
 function classes(datatype: Datatype, elements: ArrayBufferView, count: number, labels: string[] = []): string[] {
@@ -34,6 +34,14 @@ test("are those that sorting everything finds", () => {
     const sorted = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b).slice(0, count);
     expect(classes("INT32", values, count)).toEqual(sorted.map((index) => `${values[index]}:${index}`));
   }
+});
+
+test("each item of a batch has its own", () => {
+  const data = new Uint8Array(new Float32Array([1, 2, 3, 6, 5, 4]).buffer);
+  const tensor = classifyItems({ name: "y", datatype: "FP32", shape: [2, 3], data }, 2, ["cat"]);
+  const texts = decodeBytesElements(tensor.data).map((bytes) => Buffer.from(bytes).toString());
+  expect(tensor).toMatchObject({ name: "y", datatype: "BYTES", shape: [2, 2] });
+  expect(texts).toEqual(["3.000000:2", "2.000000:1", "6.000000:0:cat", "5.000000:1"]);
 });
 
 test.each<Datatype>(["FP16", "BF16", "BYTES", "BOOL"])("of %s there are none", (datatype) => {

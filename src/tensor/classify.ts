@@ -1,8 +1,9 @@
 import { SignetError } from "../errors.ts";
+import { splitBatch } from "./batch.ts";
 import { encodeBytesElements } from "./bytes-elements.ts";
 import type { Datatype } from "./datatype.ts";
 import { quoteName } from "./quote-name.ts";
-import type { Tensor } from "./tensor.ts";
+import { elementCount, type Tensor } from "./tensor.ts";
 
 type Numbers = { readonly length: number; readonly [index: number]: number | bigint };
 
@@ -40,10 +41,7 @@ export function classify(tensor: Tensor, classes: number, labels: readonly strin
     throw new SignetError("REQUEST_MALFORMED", `output ${quoteName(name)}: ${words}`);
   }
   const numbers = numbersOf(new Uint8Array(data).buffer); // aligned, which a view need not be
-  if (numbers.length > MAX_CLASSIFIED) {
-    const words = `expected at most ${MAX_CLASSIFIED} elements to classify, found ${numbers.length}`;
-    throw new SignetError("REQUEST_MALFORMED", `output ${quoteName(name)}: ${words}`);
-  }
+  verifyCount(name, numbers.length);
   const largest = largestOf(numbers, classes);
   const elements = largest.map((index) => {
     const value = numbers[index]!;
@@ -53,6 +51,21 @@ export function classify(tensor: Tensor, classes: number, labels: readonly strin
     return Buffer.from(label === undefined ? `${text}:${index}` : `${text}:${index}:${label}`);
   });
   return { name, datatype: "BYTES", shape: [elements.length], data: encodeBytesElements(elements) };
+}
+
+/** The same for each item of a batch: its classes are a row of the answer. */
+export function classifyItems(tensor: Tensor, classes: number, labels: readonly string[]): Tensor {
+  const { name, shape } = tensor;
+  verifyCount(name, elementCount(shape));
+  const rows = splitBatch(tensor, new Array(shape[0]!).fill(1)).map((item) => classify(item, classes, labels));
+  const data = Buffer.concat(rows.map((row) => row.data));
+  return { name, datatype: "BYTES", shape: [rows.length, rows[0]?.shape[0] ?? 0], data };
+}
+
+function verifyCount(name: string, count: number): void {
+  if (count <= MAX_CLASSIFIED) return;
+  const words = `expected at most ${MAX_CLASSIFIED} elements to classify, found ${count}`;
+  throw new SignetError("REQUEST_MALFORMED", `output ${quoteName(name)}: ${words}`);
 }
 
 /** Indices of the largest, the earlier first among equals; NaN counts as smaller than everything. */

@@ -1,5 +1,6 @@
+export { canShareBatch, findUnbatchable, splitBatch, verifyBatchSize } from "./batch.ts";
 export { countBytesElements, encodeBytesElements } from "./bytes-elements.ts";
-export { classify, isClassifiable } from "./classify.ts";
+export { classify, classifyItems, isClassifiable } from "./classify.ts";
 export { type Datatype, datatypeFromOnnx, datatypeNames, datatypes, isDatatype } from "./datatype.ts";
 export { jsonTensorSchema, tensorFromJson, tensorToJson } from "./json.ts";
 export {

@@ -13,14 +13,15 @@ export interface SourceFile {
 
 /** All that the server is put together from; not http2, which is for gRPC alone. */
 const parts = [
-  ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine"],
-  ...["audit", "certs", "store", "service", "listener", "grpc", "http"],
+  ...["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin", "engine"],
+  ...["audit", "certs", "store", "service", "listener", "metrics", "grpc", "http"],
 ];
 
 /** What each part of src/ may import. A part is a top-level folder, or a file beside them. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
-  http2: [],
+  clock: [],
+  http2: ["clock"],
   tensor: ["errors.ts"],
   telemetry: ["errors.ts"],
   config: ["errors.ts"],
@@ -28,15 +29,19 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   plugin: ["errors.ts", "tensor", "telemetry", "config", "license"],
   certs: ["errors.ts", "license"],
   audit: ["errors.ts", "tensor", "telemetry", "config", "license"],
-  engine: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin"],
+  engine: ["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "tensor", "telemetry", "config"],
   service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store"],
   listener: ["errors.ts", "telemetry", "config", "audit"],
+  metrics: ["errors.ts", "telemetry", "config", "license", "engine", "audit", "listener", "service"],
   grpc: [
     ...["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener"],
     "service",
   ],
-  http: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
+  http: [
+    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
+    "metrics",
+  ],
   "server.ts": parts,
   cli: [...parts, "server.ts"],
 };
@@ -48,7 +53,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   child_process: ["src/engine/", "tools/dev/", "tools/license/external-signer.ts"],
   "node-forge": ["src/certs/", "tools/license/"],
   systeminformation: ["src/license/"],
-  http2: [],
+  http2: ["src/grpc/node-transport-server.ts", "src/http2/foreign-stream.ts"],
 };
 
 /** Names in the text that only these files and folders may use. */

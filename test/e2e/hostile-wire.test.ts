@@ -71,6 +71,12 @@ function varint(value: number): Buffer {
   }
 }
 
+test("a call that the server does not have is UNIMPLEMENTED", async () => {
+  for (const path of ["/inference.GRPCInferenceService/Nonsense", "/signet.Nobody/Call"]) {
+    expect(await failureOf(client.send(path, Buffer.alloc(0)))).toEqual({ status: "UNIMPLEMENTED" });
+  }
+});
+
 describe("a message", () => {
   test(
     "larger than the server takes is RESOURCE_EXHAUSTED, whole or announced",

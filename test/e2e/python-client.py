@@ -182,7 +182,9 @@ def fails_clearly(client):
     assert status_of(lambda: client.infer("nobody", [floats(1)], headers=headers)) == "StatusCode.NOT_FOUND"
     wrong = tensor(np.array([1], dtype=np.int32), "INT32")
     assert status_of(lambda: client.infer("floats", [wrong], headers=headers)) == "StatusCode.INVALID_ARGUMENT"
-    slow = status_of(lambda: client.infer("floats", [floats(1)], client_timeout=0.000001, headers=headers))
+    # gRPC rounds it up to a millisecond, in which a small call may well be answered; this much takes longer to send.
+    large = tensor(np.zeros(4_000_000, dtype=np.float32))
+    slow = status_of(lambda: client.infer("floats", [large], client_timeout=0.000001, headers=headers))
     assert slow == "StatusCode.DEADLINE_EXCEEDED", slow
 
 

@@ -11,6 +11,7 @@ const attack = attacksOn("calls");
 
 const services = [
   { ...identityService, config: { datatype: "FP32", shape: [-1] }, limits: { runs: 1000, concurrency: 2 } },
+  { ...identityService, name: "kept", config: { datatype: "FP32", shape: [-1] }, limits: { runs: 1, concurrency: 1 } },
   { ...identityService, name: "words", config: { datatype: "BYTES", shape: [-1] }, limits: {} },
   {
     ...identityService,
@@ -25,7 +26,7 @@ let host: Awaited<ReturnType<typeof startLicensedServer>>;
 let client: BareClient;
 
 beforeAll(async () => {
-  host = await startLicensedServer(services, { sharedMemory: true });
+  host = await startLicensedServer(services, { sharedMemory: true, services: { kept: { responseCache: true } } });
   client = new BareClient(host.server.address, host.token);
 });
 
@@ -77,6 +78,29 @@ function request(elements: number, parameters: object, more: Partial<BareInferRe
 }
 
 describe("tensors in shared memory", () => {
+  test("are the same to the cache of answers as those in messages", async () => {
+    const bytes = floats(1, 2);
+    const input = await useRegion(bytes);
+    const output = await useRegion(Buffer.alloc(16));
+    const places = {
+      inputs: [{ name: "input", datatype: "FP32", shape: [2], parameters: inRegion(input.name, 8) }],
+      outputs: [{ name: "output", parameters: inRegion(output.name, 8, 8) }],
+    };
+    const inMessage = { inputs: [{ name: "input", datatype: "FP32", shape: [2] }], raw_input_contents: [bytes] };
+    await client.infer({ model_name: "kept", ...inMessage });
+    // There is no run left for any of these.
+    await client.infer({ model_name: "kept", ...places });
+    expect(output.read().subarray(8)).toEqual(bytes);
+    const { raw_output_contents } = await client.infer({ model_name: "kept", inputs: places.inputs });
+    expect(raw_output_contents).toEqual([bytes]);
+    expect(
+      await failureOf(client.infer({ model_name: "kept", ...inMessage, raw_input_contents: [floats(1, 3)] })),
+    ).toEqual({
+      status: "RESOURCE_EXHAUSTED",
+      code: "LICENSE_RUNS_EXHAUSTED",
+    });
+  });
+
   test("are taken from it and put into it, and the message carries none of their bytes", async () => {
     const { name, read } = await useRegion(Buffer.concat([floats(1, 2, 3), Buffer.alloc(100)]));
     const outputs = [{ name: "output", parameters: inRegion(name, 64, 32) }];

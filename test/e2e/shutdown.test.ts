@@ -156,7 +156,8 @@ describe("a service's process", () => {
     onTestFinished(() => void gateway.kill("SIGKILL"));
     await expect.poll(() => childrenOf(gateway.pid!)).toHaveLength(1);
     const [child] = childrenOf(gateway.pid!);
-    await expect.poll(() => processorMs(child!)).toBeGreaterThan(1000);
+    // Loading its own code takes less, also on a slow machine; the rest is the plugin's loop.
+    await expect.poll(() => processorMs(child!)).toBeGreaterThan(6000);
     gateway.kill("SIGKILL");
     await expect.poll(() => isAlive(child!)).toBe(false);
   });

@@ -87,6 +87,7 @@ test("outputs are copied out of a slot that is a Buffer, too", () => {
     { ok: true, outputs, runUs: 1 },
     [{ name: "out", datatype: "UINT8", shape: [4] }],
     slot,
+    false,
   );
   slot.fill(0);
   expect([...tensor!.data]).toEqual([1, 2, 3, 4]);

@@ -21,6 +21,8 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   elf: async () => (await import("./targets/elf.ts")).elf(),
   "infer-request": async () => (await import("./targets/infer-request.ts")).inferRequest(),
   "http-infer-request": async () => (await import("./targets/http-infer-request.ts")).httpInferRequest(),
+  "generate-request": async () => (await import("./targets/generate-request.ts")).generateRequest(),
+  "grpc-web-text": async () => (await import("./targets/web-text.ts")).webText(),
   "http2-frames": async () => (await import("./targets/http2.ts")).http2Frames(),
   "http2-headers": async () => (await import("./targets/http2.ts")).http2Headers(),
   "http2-messages": async () => (await import("./targets/http2.ts")).http2Messages(),

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { onTestFinished } from "vitest";
 import {
+  type Charge,
   describeService,
   type Job,
   type ServiceEvent,
@@ -18,11 +19,11 @@ export interface RunningService {
   readonly home: string;
 }
 
-/** Starts a service from a plugin that takes no model files; it is stopped when the test ends. */
+/** Starts a service, unless told otherwise, from a plugin that takes no model files; it is stopped when the test ends. */
 export async function useService(
   library: string,
   config: Record<string, unknown>,
-  options: Partial<ServiceRunnerOptions> = {},
+  { isStarted = true, ...options }: Partial<ServiceRunnerOptions> & { readonly isStarted?: boolean } = {},
 ): Promise<RunningService> {
   const home = mkdtempSync(join(tmpdir(), "signet-test-home-"));
   const name = basename(library);
@@ -53,9 +54,14 @@ export async function useService(
     await runner.stop(0);
     rmSync(home, { recursive: true, force: true });
   });
-  const failure = await runner.start();
+  const failure = isStarted ? await runner.start() : null;
   if (failure) throw failure;
   return { runner, events, home };
+}
+
+/** What a job is charged where nothing is counted. @param ended called when native code has ended */
+export function freeOfCharge(ended: () => void = () => {}): Charge {
+  return { started: () => {}, ended, takenBack: () => {} };
 }
 
 export function job(inputs: Tensor[], options: Partial<Job> = {}): Job {
@@ -65,8 +71,7 @@ export function job(inputs: Tensor[], options: Partial<Job> = {}): Job {
     deadlineMs: Number.POSITIVE_INFINITY,
     queueTimeoutMs: null,
     runLimitMs: 30_000,
-    signal: new AbortController().signal,
-    begin: () => () => {},
+    begin: () => freeOfCharge(),
     ...options,
   };
 }

@@ -1,13 +1,15 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { addToken } from "../../src/service/index.ts";
 import { attacksOn, observed } from "../helpers/attack.ts";
 import { type BareClient, frame, useBareClient } from "../helpers/bare-client.ts";
 import { identityService, useLicensedHost } from "../helpers/licensed-host.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
+import { transportUnderTest } from "../helpers/transport.ts";
 
 /** Clients that want the server's time and memory, not its answers. Each time an honest client must still be served. */
 
@@ -21,10 +23,13 @@ interface Served {
   readonly address: string;
   readonly token: string;
   readonly honest: BareClient;
+  /** The lines of the audit log. */
+  audit(): string;
 }
 
-async function useServed(): Promise<Served> {
+async function useServed(config: object = {}): Promise<Served> {
   const { data } = await useLicensedHost([identityService]);
+  writeFileSync(data.configFile, JSON.stringify({ ...transportUnderTest, ...config }));
   const grant = { name: "test", role: "client", services: "all", expires: null } as const;
   const token = (await addToken(data.accessFile, grant)).token.reveal();
   const server = useSignetServe(data.root, ["--listen", "127.0.0.1:0"]);
@@ -35,6 +40,7 @@ async function useServed(): Promise<Served> {
     address,
     token,
     honest: useBareClient(address, token),
+    audit: () => readFileSync(join(data.auditDir, "audit.jsonl"), "utf8"),
   };
 }
 
@@ -70,6 +76,27 @@ describe("attacks on the server's time and memory", () => {
     await useConnections(served.port, 2000);
     await expectServed(served);
     observed("others are served");
+  });
+
+  test("takes every place there is for a connection", attack("400 connections where 100 may be"), async () => {
+    const served = await useServed({ grpc: { maxConnections: 100 } });
+    await expectServed(served);
+    const sockets = await useConnections(served.port, 400);
+    for (const socket of sockets) socket.resume(); // or it would not notice its end
+    const open = () => sockets.filter(({ closed }) => !closed);
+    await expect.poll(() => open().length, { timeout: 10_000 }).toBeLessThan(100);
+    await expectServed(served); // its connection was there before
+    const refusals = () =>
+      served
+        .audit()
+        .split("\n")
+        .filter((line) => line.includes("TOO_MANY_CONNECTIONS"));
+    await expect.poll(() => refusals().length).toBeGreaterThan(0);
+    expect(refusals().length).toBeLessThan(20);
+    observed(`${open().length} of 400 taken; ${refusals().length} lines of the audit log tell of the others`);
+    for (const socket of sockets) socket.destroy();
+    const next = useBareClient(served.address, served.token);
+    await expect.poll(() => next.call("ServerLive", {}).catch(() => null)).toEqual({ live: true });
   });
 
   test("begins 500 calls and never ends them", attack("HEADERS and half a message, each on a connection"), async () => {

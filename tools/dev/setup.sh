@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a clone ready to run: npm packages, a C++ compiler and CMake, the native plugins. Called first by
 # `npm run setup`, `npm test` and `npm run quickstart`; does only what is missing. Needs Node 20 or newer and npm.
-# With the word `tests`, as `npm test` and `npm run attack` say it, also bubblewrap, which only tests need here.
+# With the word `tests`, as `npm test` and `npm run attack` say it, also bubblewrap and Chromium, which only tests need
+# here.
 # Exit codes: 0 ready, 1 a step failed, 2 something is missing that only you can install.
 set -eu
 
@@ -112,6 +113,19 @@ install_bubblewrap() {
 
 get_bubblewrap() { apt-get install -y --no-install-recommends bubblewrap; }
 
+# The test of gRPC-Web in a real browser is skipped without it.
+install_chromium() {
+  announce "installing Chromium, for the test in a browser; this takes a minute"
+  export DEBIAN_FRONTEND=noninteractive
+  get_chromium || { apt-get update && get_chromium; } || announce "Chromium could not be installed; see $log"
+}
+
+get_chromium() { apt-get install -y --no-install-recommends chromium; }
+
+has_chromium() {
+  [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || [ -x /usr/bin/google-chrome ]
+}
+
 has_bubblewrap() { [ -x /usr/bin/bwrap ] || [ -x /usr/local/bin/bwrap ]; }
 
 configure_native() {
@@ -167,6 +181,13 @@ if [ "${1-}" = tests ] && ! has_bubblewrap; then
     step "bubblewrap" install_bubblewrap
   else
     announce "bubblewrap is not installed, so the tests of that sandbox will be skipped"
+  fi
+fi
+if [ "${1-}" = tests ] && ! has_chromium; then
+  if may_install_tools; then
+    step "Chromium" install_chromium
+  else
+    announce "Chromium is not installed, so the test in a browser will be skipped"
   fi
 fi
 step "native code" build_native

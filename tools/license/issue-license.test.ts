@@ -103,6 +103,16 @@ test("an issued license holds on its host, with the tensors that the plugin itse
   expect(license.services[0]!.limits).toMatchObject({ runs: 10, runTimeMs: null, jobTimeMs: 5000, concurrency: 1 });
 });
 
+test("several items at once are licensed only where every tensor takes any number of them", async () => {
+  const host = await useHost();
+  const batched = (shape: number[]) => useServices({ config: { datatype: "FP32", shape }, maxBatchSize: 8 });
+  const input = await useInput(host, { description: await batched([-1, 4]) });
+  await issueLicense(input);
+  expect((await authorize(input.out, host)).conf.services[0]!.maxBatchSize).toBe(8);
+  const fixed = await useInput(host, { description: await batched([4, -1]) });
+  expect(await codeOfAsync(() => issueLicense(fixed))).toBe("VENDOR_DESCRIPTION_INVALID");
+});
+
 test("the same license does not hold on another host", async () => {
   const [host, other] = [await useHost(), await useHost()];
   const input = await useInput(host);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describeService } from "../../src/engine/index.ts";
 import { SignetError } from "../../src/errors.ts";
 import {
+  batchingObstacle,
   createContentSecret,
   decryptConf,
   digestsOf,
@@ -128,9 +129,17 @@ async function prepareService(
     files: files.map(({ name, role, path }) => ({ name, role, path })),
     config: pluginConfigOf(service),
   });
-  const { name, version, config, entitlements, parameters, limits } = service;
+  const { name, version, config, entitlements, parameters, maxBatchSize, limits } = service;
+  const obstacle = maxBatchSize === undefined ? undefined : batchingObstacle(instance);
+  if (obstacle !== undefined) {
+    throw new SignetError("VENDOR_DESCRIPTION_INVALID", `services.${name}.maxBatchSize: ${obstacle}`);
+  }
   const listed = files.map(({ path: _, ...file }: BundleFile) => file);
-  return { name, version, files: listed, config, entitlements, parameters, ...instance, limits };
+  return {
+    ...{ name, version, files: listed, config, entitlements, parameters, ...instance, limits },
+    // Left out of licenses that say nothing of it, which servers older than it take too.
+    ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
+  };
 }
 
 function createLicense(

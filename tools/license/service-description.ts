@@ -11,6 +11,7 @@ import {
   type Limits,
   label,
   licenseKinds,
+  maxBatchSizeSchema,
   pluginConfigSchema,
   readSmallFile,
 } from "../../src/license/index.ts";
@@ -47,6 +48,7 @@ const service = z.strictObject({
   config: pluginConfigSchema.default({}),
   entitlements: entitlementsSchema.default({}),
   parameters: z.record(z.string().max(64), parameter).default({}),
+  maxBatchSize: maxBatchSizeSchema.optional(),
   limits: limits.prefault({}),
 });
 
@@ -90,6 +92,8 @@ export interface DescribedService {
   readonly config: Parsed["services"][number]["config"];
   readonly entitlements: Entitlements;
   readonly parameters: Readonly<Record<string, string>>;
+  /** Undefined where the first dimension of the tensors is no number of items. */
+  readonly maxBatchSize?: number | undefined;
   readonly limits: Limits;
 }
 

@@ -9,6 +9,7 @@ import {
   readLaunch,
   resolveHttpListen,
   resolveListen,
+  resolveMetricsListen,
   type ServerConfig,
   unlicensedSettings,
   verifyLaunch,
@@ -57,6 +58,7 @@ async function check(options: CheckOptions): Promise<void> {
   const config = loadConfig({ file, required: options.config !== undefined });
   const listen = resolveListen(config);
   const http = resolveHttpListen(config);
+  const metrics = resolveMetricsListen(config);
   openTls(listen);
   const tokens = readTokens(data.accessFile);
   const first = await authorizeFirst(data, (hostKey) => readHostLedger(data, hostKey));
@@ -68,6 +70,7 @@ async function check(options: CheckOptions): Promise<void> {
     config: file,
     listen: listen.address,
     http: http?.address ?? null,
+    metrics: metrics?.address ?? null,
     tls: listen.tls !== null,
     tokens: tokens.length,
     license: { licenseId, sequence, kind, vendor, customer, expires, graceDays, time },
@@ -87,6 +90,7 @@ async function check(options: CheckOptions): Promise<void> {
       formatFields([
         ["listen", `${found.listen}${found.tls ? " with TLS" : " in plaintext"}`],
         ["REST", found.http ?? "off"],
+        ["metrics", found.metrics ?? "off"],
         ["tokens", found.tokens],
         ["license", `${licenseId}, sequence ${sequence}${kind === "trial" ? ", a TRIAL" : ""}`],
         ["vendor", vendor],

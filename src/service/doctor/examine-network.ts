@@ -1,7 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { type ResolvedListen, resolveHttpListen, resolveListen, type ServerConfig } from "../../config/index.ts";
+import {
+  type ResolvedListen,
+  resolveHttpListen,
+  resolveListen,
+  resolveMetricsListen,
+  type ServerConfig,
+} from "../../config/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { License } from "../../license/index.ts";
 import type { Examination } from "./examine.ts";
@@ -30,6 +36,7 @@ export async function examineNetwork(examination: Examination, license: License 
   const listen = await findings.attempt("address", () => withoutValues(() => resolveListen(config)));
   if (listen === null) return findings;
   await findings.attempt("REST address", () => withoutValues(() => resolveHttpListen(config)));
+  await findings.attempt("metrics address", () => withoutValues(() => resolveMetricsListen(config)));
   const { tls } = listen;
   if (tls !== null) {
     await findings.attempt("TLS", () => {

@@ -52,7 +52,7 @@ export function serviceReply(): Target {
     maxBytes: BLOCK_BYTES,
     run(input) {
       const reply = taskIn(new Uint8Array(Buffer.concat([input], BLOCK_BYTES))).readReply();
-      const tensors = tensorsFromReply("demo", reply, specs, slot);
+      const tensors = tensorsFromReply("demo", reply, specs, slot, false);
       hold(tensors.length === specs.length, "every output is there");
       hold(
         tensors.every(({ data }) => data.byteLength <= slot.byteLength && data.buffer !== slot.buffer),

@@ -9,7 +9,7 @@ interface Entry extends Deadline {
 function entryIn(ms: number, onDeadline: () => void = () => {}): Entry {
   const deadlineMs = performance.now() + ms;
   const entry: Entry = {
-    ...{ deadlineMs, dueMs: ms, slot: -1, previous: null, next: null, firedMs: null },
+    ...{ deadlineMs, dueMs: ms, bucket: -1, previous: null, next: null, firedMs: null },
     onDeadline() {
       entry.firedMs = performance.now();
       onDeadline();

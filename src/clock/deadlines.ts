@@ -1,24 +1,24 @@
-/** Something that must end in time. The slot and the links are the wheel's. */
+/** Something that must end in time. The bucket and the links are the wheel's. */
 export interface Deadline {
   /** Monotonic, ms. */
   readonly deadlineMs: number;
   /** -1 where it is in no wheel. */
-  slot: number;
+  bucket: number;
   previous: Deadline | null;
   next: Deadline | null;
   onDeadline(): void;
 }
 
 const TICK_MS = 10;
-const SLOTS = 512;
+const BUCKETS = 512;
 
 /**
- * Deadlines of calls: none comes early, and none more than 10 ms late. A timer of Node's for each call would cost more
- * than the rest of a small call; here setting and forgetting one is a few assignments. Slots are lists, of which each
+ * Deadlines: none comes early, and none more than 10 ms late. A timer of Node's for each call would cost more
+ * than the rest of a small call; here setting and forgetting one is a few assignments. Buckets are lists, of which each
  * tick looks through one: what is due in another round stays.
  */
 export class Deadlines {
-  readonly #slots: (Deadline | null)[] = new Array(SLOTS).fill(null);
+  readonly #buckets: (Deadline | null)[] = new Array(BUCKETS).fill(null);
   #count = 0;
   #timer: NodeJS.Timeout | undefined;
   /** The tick that was looked at last. */
@@ -31,23 +31,23 @@ export class Deadlines {
     }
     // The first tick that is surely after it, and that has not been looked at.
     const tick = Math.max(Math.floor(entry.deadlineMs / TICK_MS), this.#tick) + 1;
-    const slot = tick % SLOTS;
-    const first = this.#slots[slot]!;
-    entry.slot = slot;
+    const bucket = tick % BUCKETS;
+    const first = this.#buckets[bucket]!;
+    entry.bucket = bucket;
     entry.previous = null;
     entry.next = first;
     if (first !== null) first.previous = entry;
-    this.#slots[slot] = entry;
+    this.#buckets[bucket] = entry;
     this.#count++;
   }
 
   remove(entry: Deadline): void {
-    const { slot, previous, next } = entry;
-    if (slot < 0) return;
-    if (previous === null) this.#slots[slot] = next;
+    const { bucket, previous, next } = entry;
+    if (bucket < 0) return;
+    if (previous === null) this.#buckets[bucket] = next;
     else previous.next = next;
     if (next !== null) next.previous = previous;
-    entry.slot = -1;
+    entry.bucket = -1;
     entry.previous = null;
     entry.next = null;
     this.#count--;
@@ -58,15 +58,15 @@ export class Deadlines {
     const last = Math.floor(nowMs / TICK_MS);
     const due: Deadline[] = [];
     // After a long pause of the process, one round is all there is.
-    for (let tick = Math.max(this.#tick + 1, last - SLOTS + 1); tick <= last; tick++) {
-      for (let entry = this.#slots[tick % SLOTS]!; entry !== null; entry = entry.next!) {
+    for (let tick = Math.max(this.#tick + 1, last - BUCKETS + 1); tick <= last; tick++) {
+      for (let entry = this.#buckets[tick % BUCKETS]!; entry !== null; entry = entry.next!) {
         if (entry.deadlineMs <= nowMs) due.push(entry);
       }
     }
     this.#tick = last;
     for (const entry of due) {
       // The end of one call may have been the end of another.
-      if (entry.slot < 0) continue;
+      if (entry.bucket < 0) continue;
       this.remove(entry);
       entry.onDeadline();
     }

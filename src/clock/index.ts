@@ -1,0 +1,1 @@
+export { type Deadline, Deadlines } from "./deadlines.ts";
