@@ -20,15 +20,22 @@ const RSA_EXPONENT = 65537n;
 export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
   try {
     const certificate = new X509Certificate(der);
-    const { raw, publicKey, validFromDate, validToDate } = certificate;
+    const { raw, publicKey } = certificate;
     // Node gives undefined for an empty name, whatever its types say.
     const subject: string | undefined = certificate.subject;
-    const hasDates = Number.isFinite(validFromDate.getTime()) && Number.isFinite(validToDate.getTime());
-    const isWhole = subject !== undefined && publicKey !== undefined && hasDates;
+    const isWhole = subject !== undefined && publicKey !== undefined && hasDates(certificate);
     return isWhole && raw.equals(der) ? certificate : undefined;
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The texts are asked, because Node gives validFromDate and validToDate out of memory that it never filled where OpenSSL
+ * cannot read the time: a date that changes from call to call, where the text always says that the time is bad.
+ */
+function hasDates({ validFrom, validTo, validFromDate, validToDate }: X509Certificate): boolean {
+  return Date.parse(validFrom) === validFromDate.getTime() && Date.parse(validTo) === validToDate.getTime();
 }
 
 /** SHA-256 of the public key's SPKI DER, hex: the name a key has in envelopes, file names and revocation lists. */
