@@ -549,6 +549,73 @@ export const errorCatalogue = {
     next: "Please report it with the log lines of the same job id.",
   },
 
+  // Jobs
+  JOB_NOT_FOUND: {
+    status: "NOT_FOUND",
+    exit: 1,
+    meaning: "There is no such job, or it is another caller's.",
+    next: "`signet jobs list` shows the jobs there are; those that ended are kept as long as jobs.keepDays says.",
+  },
+  JOB_KEY_REUSED: {
+    status: "ALREADY_EXISTS",
+    exit: 1,
+    meaning: "The idempotency key belongs to an earlier job that asked for something else.",
+    next: "Use a new key for a new job; send the same request again to find the job that has this one.",
+  },
+  JOB_QUEUE_FULL: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The caller has as many waiting jobs as one may have.",
+    next: "Submit more when some have ended, or raise jobs.maxQueued.",
+  },
+  JOB_NOT_DONE: {
+    status: "FAILED_PRECONDITION",
+    exit: 1,
+    meaning: "The job has no result, because it has not ended, or not well.",
+    next: "`signet jobs watch` waits until a job ends; `signet jobs status` says why one failed.",
+  },
+  JOB_ATTEMPTS_EXHAUSTED: {
+    status: "INTERNAL",
+    exit: 1,
+    meaning: "The job was begun as often as it may be, and each time what ran it was lost.",
+    next: "Look in the log for why the server or the service's process ended; the job's input may be the reason.",
+  },
+  ARTIFACT_NOT_FOUND: {
+    status: "NOT_FOUND",
+    exit: 1,
+    meaning: "There is no such artifact, or the caller did not upload it.",
+    next: "Upload it first; what no job uses is kept for a day.",
+  },
+  ARTIFACT_MISMATCH: {
+    status: "INVALID_ARGUMENT",
+    exit: 1,
+    meaning: "What was uploaded is not what was promised.",
+    next: "Send the same bytes that the digest and the size were made of.",
+  },
+  ARTIFACT_TOO_LARGE: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "An artifact has more bytes than one may have, or there is no more room for it.",
+    next: "Send less, or raise jobs.maxArtifactMiB.",
+  },
+  STORE_UNAVAILABLE: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The store of jobs cannot be read or written at the moment.",
+    next: "Look whether its disk is full or its database is down; what was accepted is not lost.",
+  },
+  STORE_UNUSABLE: {
+    status: "FAILED_PRECONDITION",
+    exit: 2,
+    meaning: "The store of jobs is damaged, or was made by a newer version.",
+    next: "Restore it from a backup, run the newer version, or move it away to begin with an empty one.",
+  },
+  INSTANCE_EXISTS: {
+    status: "FAILED_PRECONDITION",
+    exit: 1,
+    meaning: "An instance of the service has this place already.",
+    next: "Wait until it has ended, or allow the service more instances.",
+  },
   // Moving and withdrawing licenses
   RECEIPT_INVALID: {
     ...refused,

@@ -14,7 +14,7 @@ export interface SourceFile {
 /** All that the server is put together from; not http2, which is for gRPC alone. */
 const parts = [
   ...["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin", "engine"],
-  ...["audit", "certs", "store", "service", "listener", "metrics", "grpc", "http"],
+  ...["audit", "certs", "store", "artifacts", "service", "listener", "metrics", "grpc", "http"],
 ];
 
 /** What each part of src/ may import. A part is a top-level folder, or a file beside them. */
@@ -30,8 +30,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   certs: ["errors.ts", "license"],
   audit: ["errors.ts", "tensor", "telemetry", "config", "license"],
   engine: ["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin"],
-  store: ["errors.ts", "tensor", "telemetry", "config"],
-  service: ["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store"],
+  store: ["errors.ts", "telemetry", "config"],
+  artifacts: ["errors.ts", "telemetry", "config"],
+  service: [
+    ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "artifacts"],
+  ],
   listener: ["errors.ts", "telemetry", "config", "audit"],
   metrics: ["errors.ts", "telemetry", "config", "license", "engine", "audit", "listener", "service"],
   grpc: [
