@@ -257,11 +257,16 @@ export interface Shortage {
 }
 
 export interface PlacementStore {
-  /** What the host has, from now on. Instances of its earlier lives are gone, and so are their reservations. */
+  /**
+   * What the host has. Instances of its earlier lives are gone, and so are their reservations. Devices that the same life
+   * names again are left as they are, with what is reserved of them; others are added, and none goes.
+   */
   registerHost(owner: JobOwner, devices: readonly DeviceFacts[]): Promise<void>;
   /**
-   * Reserves what an instance needs: GPUs with room for it, the fullest that have it, and cores and memory of the host.
-   * No device ever has more reserved than it has, and no slot of a service more than one instance.
+   * Reserves what an instance needs: GPUs with room for it, and cores and memory of the host. No device ever has more
+   * reserved than it has, and no slot of a service more than one instance.
+   * @param gpus those of the host that may be taken, the preferred ones first: the first that have room are. What is
+   * measured on a card and how instances spread over them is for the caller to say, who sees the cards.
    * @throws INSTANCE_EXISTS where the slot has one
    */
   reserve(
@@ -269,6 +274,7 @@ export interface PlacementStore {
     service: string,
     slot: number,
     needs: Needs,
+    gpus: readonly string[],
   ): Promise<Placement | { readonly shortages: readonly Shortage[] }>;
   /** The instance is gone. False where that was known. */
   release(instance: string, fence: number): Promise<boolean>;
