@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { SignetError } from "../errors.ts";
 import { dataDirectory } from "./data-directory.ts";
@@ -96,6 +97,42 @@ describe("loading", () => {
     expect(limits({ grpc })).toMatchObject({ requestBytes: mib600, requestBytesPerConnection: mib512 });
   });
 
+  test("a database's URL is kept so that it cannot be printed, and so is one that is wrong", () => {
+    const url = "postgresql://ada:hunter2@db.example:5432/signet?sslmode=verify-full";
+    const { jobs } = loadConfig({ file: useFile(`jobs: { database: "${url}" }`), required: true });
+    expect(jobs.database?.reveal()).toBe(url);
+    expect(`${JSON.stringify(jobs)} ${inspect(jobs, { showHidden: true })} ${jobs.database}`).not.toContain("hunter2");
+  });
+
+  test.each([
+    [
+      "another kind of database",
+      "jobs: { database: 'mysql://ada:hunter2@h/d' }",
+      /jobs\.database.*expected postgresql/,
+    ],
+    ["half a URL", "jobs: { database: 'ada:hunter2' }", /jobs\.database/],
+    ["a URL whose port is none", "jobs: { database: 'postgresql://ada:hunter2@h:x/d' }", /jobs\.database/],
+    ["a section that is a URL", "jobs: 'postgresql://ada:hunter2@h/d'", /jobs: .*"postgresql:\/\/"…/],
+    ["a password among the parameters", "log: { level: 'postgresql://h/d?password=hunter2' }", /log\.level/],
+    ["a key that is mistyped", "jobs: { databse: 'postgresql://ada:hunter2@h/d' }", /databse/],
+    ["a wrong line", "jobs: { database: postgresql://ada:hunter2@h/d", /signet\.yaml:1/],
+    ["an endpoint with credentials", "jobs: { artifacts: { s3: { endpoint: 'http://a:hunter2@h' } } }", /endpoint/],
+  ])("%s is refused without the password", (_, text, place) => {
+    const error = errorOf(() => loadConfig({ file: useFile(text), required: true }));
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.message).toMatch(place);
+    expect(error.message).not.toContain("hunter2");
+  });
+
+  test("artifacts are in the data directory, or in a bucket that is named in full", () => {
+    const artifacts = (text: string) => loadConfig({ file: useFile(text), required: true }).jobs.artifacts;
+    expect(artifacts("jobs: {}")).toBeNull();
+    const s3 = { endpoint: "https://s3.example:443", bucket: "signet-jobs" };
+    expect(artifacts(`jobs: { artifacts: ${JSON.stringify({ s3 })} }`)).toEqual({
+      s3: { ...s3, region: "us-east-1", prefix: "" },
+    });
+  });
+
   test("the result cannot be changed, inside neither", () => {
     const config = parseConfig({ services: { ocr: {} } }, "x");
     expect(() => Object.assign(config.defaults, { maxQueue: 1 })).toThrow(TypeError);
@@ -115,6 +152,10 @@ describe("loading", () => {
     ["a priority of 0", "services: { ocr: { priorities: { levels: 2, queues: { 0: {} } } } }", /priorities\.queues/],
     ["a batch of no size", "services: { ocr: { batching: { preferredSizes: [0] } } }", /batching\.preferredSizes/],
     ["memory that is less than a message", "grpc: { requestMemoryMiB: 100 }", /grpc\.requestMemoryMiB.*three times/],
+    ["a bucket with a name that is none", "jobs: { artifacts: { s3: { endpoint: 'http://h', bucket: B } } }", /bucket/],
+    ["a prefix that is no folder", "jobs: { artifacts: { s3: { prefix: a } } }", /jobs\.artifacts\.s3/],
+    ["an endpoint with a path", "jobs: { artifacts: { s3: { endpoint: 'http://h/b', bucket: bb1 } } }", /endpoint/],
+    ["a lease that is over at once", "jobs: { leaseMs: 0 }", /jobs\.leaseMs/],
     ["half of tls", "tls: { cert: a.pem }", /tls\.key/],
     [
       "a client certificate of no CA",

@@ -28,6 +28,8 @@ export interface DataDirectory {
   readonly tlsDir: string;
   /** An empty home directory for each service's process. */
   readonly homesDir: string;
+  /** Jobs that outlive their call: store.sqlite and artifacts/. */
+  readonly jobsDir: string;
 }
 
 interface Surroundings {
@@ -61,6 +63,7 @@ export function dataDirectory(flag?: string, around: Surroundings = surroundings
     runLogFile: join(root, "log", "runs.jsonl"),
     tlsDir: join(root, "tls"),
     homesDir: join(root, "homes"),
+    jobsDir: join(root, "jobs"),
   };
 }
 

@@ -33,7 +33,12 @@ function wordsOf(issue: z.core.$ZodIssue, found: unknown, quote: boolean): strin
     const key = issue.path.at(-1);
     return `${expected}, found a ${typeof found}; write ${typeof key === "string" ? `${key}: ` : ""}"${found}"`;
   }
-  return `${expected}, found ${nameOf(found, quote)}`;
+  return `${expected}, found ${nameOf(found, quote && !isSecret(issue))}`;
+}
+
+/** Whether the schema says, with the parameter `isSecret`, that the value must not be repeated. */
+function isSecret(issue: z.core.$ZodIssue): boolean {
+  return issue.code === "custom" && issue.params?.isSecret === true;
 }
 
 /** Whether the schema has words of its own for it; zod's begin like this. */
@@ -83,6 +88,8 @@ function nameOf(value: unknown, quote: boolean): string {
   if (typeof value === "object") return "keys with values";
   if (!quote) return "something else";
   if (typeof value !== "string") return String(value);
+  // The URL of a database, in a wrong place or half written, with whatever password it has.
+  if (/:\/\/.*(@|password)/is.test(value)) return `${JSON.stringify(value.slice(0, value.indexOf("://") + 3))}…`;
   return JSON.stringify(value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value);
 }
 

@@ -1,6 +1,7 @@
 export { type DataDirectory, dataDirectory } from "./data-directory.ts";
 export { describeIssue } from "./describe-issue.ts";
 export { type GrpcLimits, resolveGrpcLimits } from "./grpc-settings.ts";
+export type { JobSettings, S3Settings } from "./jobs.ts";
 export { isUnsafeVariable, readLaunch, verifyLaunch } from "./launch.ts";
 export { parseListen, type ResolvedListen, resolveHttpListen, resolveListen, resolveMetricsListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { grpcSettings, holdsLargestMessage, MEMORY_EXPECTATION } from "./grpc-settings.ts";
+import { jobSettings } from "./jobs.ts";
 import { findListen, LISTEN_EXPECTATION } from "./listen.ts";
 import { isOrigin, ORIGIN_EXPECTATION } from "./origin.ts";
 import { batching, durationMs, priorities, queueFields } from "./scheduling.ts";
@@ -196,6 +197,9 @@ const configFields = z.strictObject({
     .describe(
       "What the answers that are kept for services with `responseCache`, and the requests they belong to, may take of memory together, in MiB.",
     ),
+  jobs: jobSettings
+    .prefault({})
+    .describe("Jobs that are submitted, run when there is room, and are found again with their results."),
   traceDir: z
     .string()
     .min(1)

@@ -24,7 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http2: ["clock"],
   tensor: ["errors.ts"],
   telemetry: ["errors.ts"],
-  config: ["errors.ts"],
+  config: ["errors.ts", "telemetry"],
   license: ["errors.ts", "tensor", "telemetry", "config"],
   plugin: ["errors.ts", "tensor", "telemetry", "config", "license"],
   certs: ["errors.ts", "license"],

@@ -18,7 +18,7 @@ export function referencePages(): Record<string, string> {
 }
 
 interface JsonSchema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
@@ -59,6 +59,8 @@ ${rowsOf(schema, "").join("\n")}
 function rowsOf(schema: JsonSchema, prefix: string): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
     const key = prefix + name;
+    const section = field.anyOf?.find(({ properties }) => properties !== undefined);
+    if (section !== undefined) return [row(key, field, false), ...rowsOf(section, `${key}.`)];
     if (field.properties !== undefined) return [row(key, field, true), ...rowsOf(field, `${key}.`)];
     if (field.items?.properties !== undefined) return [row(key, field, false), ...rowsOf(field.items, `${key}[].`)];
     const byName = field.additionalProperties;
@@ -81,6 +83,9 @@ function describeValue(field: JsonSchema): string {
   if (field.anyOf !== undefined) return field.anyOf.map(describeValue).join(" or ");
   if (field.items?.properties !== undefined) return "list of sections";
   if (field.items !== undefined) return `list of ${describeValue(field.items)}`;
+  const { type } = field;
+  if (typeof type === "object") return type.map((each) => describeValue({ ...field, type: each })).join(" or ");
+  if (field.properties !== undefined) return "section";
   if (field.type === "null") return code(null);
   if (field.type === "boolean") return `${code(true)}, ${code(false)}`;
   if (field.type === "integer") return `${field.minimum} to ${field.maximum}`;
@@ -88,7 +93,7 @@ function describeValue(field: JsonSchema): string {
 }
 
 function code(value: unknown): string {
-  return `\`${typeof value === "string" ? value : JSON.stringify(value)}\``;
+  return `\`${typeof value === "string" && value !== "" ? value : JSON.stringify(value)}\``;
 }
 
 function errorsPage(): string {

@@ -1,0 +1,1 @@
+export type { Artifact, ArtifactPromise, ArtifactStore } from "./artifact-store.ts";
