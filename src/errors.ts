@@ -404,6 +404,12 @@ export const errorCatalogue = {
     meaning: "The service is licensed, but an operator has unloaded it.",
     next: "An operator can load it again with RepositoryModelLoad; a restart of the server does so too.",
   },
+  SERVICE_QUARANTINED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service's process ended so often in a row that it is not started again by itself.",
+    next: "`signet status` and `signet logs --service NAME` show why; `signet service release NAME` or RepositoryModelLoad starts it again.",
+  },
   NOT_IN_LICENSE: {
     ...refused,
     meaning: "Somebody other than the vendor wanted to say what a service is made of.",

@@ -24,6 +24,10 @@ export interface DataDirectory {
   readonly accessFile: string;
   readonly configFile: string;
   readonly runLogFile: string;
+  /** What the server itself said. */
+  readonly platformLogFile: string;
+  /** What plugins printed, a file for each service. */
+  readonly serviceLogsDir: string;
   /** Where `signet certs` puts the TLS certificates of this host. */
   readonly tlsDir: string;
   /** An empty home directory for each service's process. */
@@ -61,6 +65,8 @@ export function dataDirectory(flag?: string, around: Surroundings = surroundings
     accessFile: join(root, "access.json"),
     configFile: join(root, "signet.yaml"),
     runLogFile: join(root, "log", "runs.jsonl"),
+    platformLogFile: join(root, "log", "platform.jsonl"),
+    serviceLogsDir: join(root, "log", "services"),
     tlsDir: join(root, "tls"),
     homesDir: join(root, "homes"),
     jobsDir: join(root, "jobs"),

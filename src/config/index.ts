@@ -5,6 +5,7 @@ export type { JobSettings, S3Settings } from "./jobs.ts";
 export { isUnsafeVariable, readLaunch, verifyLaunch } from "./launch.ts";
 export { parseListen, type ResolvedListen, resolveHttpListen, resolveListen, resolveMetricsListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
+export type { LogKeeping } from "./logs.ts";
 export { parseYaml } from "./parse-yaml.ts";
 export {
   configSchema,

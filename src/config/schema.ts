@@ -2,6 +2,7 @@ import { z } from "zod";
 import { grpcSettings, holdsLargestMessage, MEMORY_EXPECTATION } from "./grpc-settings.ts";
 import { jobSettings } from "./jobs.ts";
 import { findListen, LISTEN_EXPECTATION } from "./listen.ts";
+import { logKeeping } from "./logs.ts";
 import { isOrigin, ORIGIN_EXPECTATION } from "./origin.ts";
 import { batching, durationMs, priorities, queueFields } from "./scheduling.ts";
 import { warmUpRequests } from "./warm-up.ts";
@@ -41,6 +42,16 @@ const serviceFields = {
     .describe(
       "`seccomp` keeps the service's process from the network, other processes and files it does not need; `bwrap` does the same a second time with bubblewrap, in name spaces where none of that is there; `none` is for a plugin that you trust with all of that.",
     ),
+  quarantineAfter: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .describe(
+      "Ends of the service's process in a row, with no job that succeeded between them, after which it is not started again until somebody releases the service; 0 for never.",
+    ),
+  stuckAfterMs: durationMs.describe(
+    "How long a running job of a plugin that declares progress may leave its heartbeat still before it is ended like one that was cancelled, in milliseconds; 0 for ever.",
+  ),
   callTimeoutMs: durationMs
     .min(1)
     .describe(
@@ -71,6 +82,8 @@ const serviceDefaults: ServiceSettings = {
   cancelGraceMs: 2000,
   startTimeoutMs: 60_000,
   sandbox: "seccomp",
+  quarantineAfter: 5,
+  stuckAfterMs: 120_000,
   callTimeoutMs: 60_000,
   responseCache: false,
   warmup: [],
@@ -89,6 +102,8 @@ const settings = z.strictObject({
   cancelGraceMs: serviceFields.cancelGraceMs.default(serviceDefaults.cancelGraceMs),
   startTimeoutMs: serviceFields.startTimeoutMs.default(serviceDefaults.startTimeoutMs),
   sandbox: serviceFields.sandbox.default(serviceDefaults.sandbox),
+  quarantineAfter: serviceFields.quarantineAfter.default(serviceDefaults.quarantineAfter),
+  stuckAfterMs: serviceFields.stuckAfterMs.default(serviceDefaults.stuckAfterMs),
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
   responseCache: serviceFields.responseCache.default(serviceDefaults.responseCache),
   warmup: serviceFields.warmup.prefault([]),
@@ -221,6 +236,7 @@ const configFields = z.strictObject({
     })
     .prefault({})
     .describe("The log, written to stderr."),
+  logs: logKeeping.prefault({}).describe("The files below `log/` in the data directory that `signet logs` reads."),
   defaults: settings.prefault({}).describe("Settings of every service."),
   services: z
     .record(z.string().min(1).max(128), z.strictObject(serviceFields).partial())

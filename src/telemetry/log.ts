@@ -42,9 +42,15 @@ export function createLog(options: LogOptions): Log {
       },
       serializers: { err: (described: unknown) => described }, // redact() has already described it
     },
-    { write: (line) => void target.write(line) },
+    {
+      write: (line) => {
+        target.write(line);
+        control.tap?.(line);
+      },
+    },
   );
-  controls.set(log, {
+  const control: LogControl = {
+    tap: undefined,
     get format() {
       return format;
     },
@@ -52,13 +58,16 @@ export function createLog(options: LogOptions): Log {
       target = targetOf(wanted);
       format = wanted;
     },
-  });
+  };
+  controls.set(log, control);
   return withRedactedChildren(log);
 }
 
 /** What can be changed of a log while it is written, beside its level. */
 export interface LogControl {
   format: LogFormat;
+  /** Gets every line that is written, as JSON and with its end. */
+  tap: ((line: string) => void) | undefined;
 }
 
 const controls = new WeakMap<Log, LogControl>();

@@ -7,8 +7,9 @@ import { inspect } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { SignetError } from "../errors.ts";
+import { MAX_WAITING_BYTES } from "./line-file.ts";
 import { createLog, type Log } from "./log.ts";
-import { MAX_WAITING_BYTES, openRunLog, type RunRecord } from "./run-log.ts";
+import { openRunLog, type RunRecord } from "./run-log.ts";
 import { Secret } from "./secret.ts";
 
 const attack = attacksOn("logs and tickets");
