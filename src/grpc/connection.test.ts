@@ -11,8 +11,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { createClientPair, createTlsDirectory } from "../certs/index.ts";
 import { SignetError } from "../errors.ts";
 import { createVendor } from "../license/vendor.fixture.ts";
-import { InferenceClient, type InferenceClientOptions } from "./client.ts";
+import { InferenceClient } from "./client.ts";
 import { parseServerAddress } from "./connection.ts";
+import type { ClientOptions } from "./service-client.ts";
 
 const { root } = createVendor("rsa");
 const pair = { cert: root.certificate.toString(), key: root.key.export({ format: "pem", type: "pkcs8" }) };
@@ -45,7 +46,7 @@ async function callAt(
   server: string,
   caFile?: string,
   timeoutMs = 30_000,
-  own: Pick<InferenceClientOptions, "certFile" | "keyFile"> = {},
+  own: Pick<ClientOptions, "certFile" | "keyFile"> = {},
 ): Promise<SignetError> {
   const client = new InferenceClient({ server, caFile, timeoutMs, ...own });
   onTestFinished(() => client.close());

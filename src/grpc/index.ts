@@ -1,4 +1,5 @@
-export { InferenceClient, type InferenceClientOptions } from "./client.ts";
+export { InferenceClient } from "./client.ts";
 export { askHealth } from "./health-client.ts";
 export { type InferRequestMessage, inferenceService } from "./messages.ts";
 export { GrpcServer } from "./server.ts";
+export { type ClientOptions, ServiceClient } from "./service-client.ts";

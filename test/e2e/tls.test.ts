@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { readAudit } from "../../src/audit/index.ts";
 import { createClientPair, createTlsDirectory, renewServerPair, type WrittenPair } from "../../src/certs/index.ts";
-import { InferenceClient, type InferenceClientOptions } from "../../src/grpc/index.ts";
+import { type ClientOptions, InferenceClient } from "../../src/grpc/index.ts";
 import { openHostKey } from "../../src/license/index.ts";
 import { addCertificate, auditPlaceOf, type Role, readTokens, removeToken } from "../../src/service/index.ts";
 import { attacksOn, observed } from "../helpers/attack.ts";
@@ -36,14 +36,14 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function useClient(options: Partial<InferenceClientOptions>): InferenceClient {
+function useClient(options: Partial<ClientOptions>): InferenceClient {
   const client = new InferenceClient({ server: host.server.address, caFile, timeoutMs: 10_000, ...options });
   onTestFinished(() => client.close());
   return client;
 }
 
 /** "answered", or the code of what came instead. */
-function outcome(options: Partial<InferenceClientOptions>, address = host.server.address): Promise<string> {
+function outcome(options: Partial<ClientOptions>, address = host.server.address): Promise<string> {
   return infer(useClient({ server: address, ...options }));
 }
 

@@ -1,26 +1,16 @@
-import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { z } from "zod";
 import type { Reading, RgbImage } from "../../../clients/processing/index.ts";
 import { fileError, SignetError } from "../../errors.ts";
 import type { InferenceClient } from "../../grpc/index.ts";
+import { type ConnectionFlags, connectionFrom, withConnection } from "../connection.ts";
 import { type DataFormat, printData, say } from "../output.ts";
 
-interface InferOptions extends DataFormat {
-  readonly server: string;
-  readonly token?: string;
-  readonly tokenFile?: string;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly timeoutMs: number;
+interface InferOptions extends DataFormat, ConnectionFlags {
   readonly raw?: boolean;
 }
-
-/** No header could carry a longer one. */
-const MAX_TOKEN_BYTES = 8 * 1024;
 
 /** What was read from one picture. */
 interface Answer extends Reading {
@@ -29,22 +19,13 @@ interface Answer extends Reading {
 
 /** `signet infer`: a client for people. */
 export function inferCommand(): Command {
-  return new Command("infer")
+  const command = new Command("infer")
     .description("Ask a running server to run a service on pictures, or on raw tensors.")
     .helpCommand(false)
     .argument("<service>", "the service's name")
     .argument("<file...>", "pictures (PNG, JPEG, WebP, GIF, TIFF); with --raw, one JSON file, - for standard input")
-    .option("--raw", "send the tensors of a JSON file and print those that come back")
-    .option("--server <address>", "the server's gRPC address; port 8001 if left out", "127.0.0.1:8001")
-    .option(
-      "--token <token>",
-      "the access token; better in $SIGNET_TOKEN or --token-file, where other users cannot see it",
-    )
-    .option("--token-file <file>", "a file with the access token")
-    .option("--ca <file>", "CA certificates in PEM; turns on TLS")
-    .option("--cert <file>", "a client certificate in PEM, instead of a token")
-    .option("--key <file>", "the client certificate's key in PEM")
-    .option("--timeout-ms <ms>", "how long one call may take", milliseconds, 60_000)
+    .option("--raw", "send the tensors of a JSON file and print those that come back");
+  return withConnection(command)
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -67,14 +48,7 @@ Examples:
 
 async function infer(service: string, files: readonly string[], options: InferOptions): Promise<void> {
   const { InferenceClient } = await import("../../grpc/index.ts");
-  const client = new InferenceClient({
-    server: options.server,
-    token: await tokenFrom(options),
-    caFile: options.ca,
-    certFile: options.cert,
-    keyFile: options.key,
-    timeoutMs: options.timeoutMs,
-  });
+  const client = new InferenceClient(await connectionFrom(options));
   try {
     if (options.raw) await inferRaw(client, service, files, options);
     else await inferPictures(client, service, files, options);
@@ -177,32 +151,10 @@ async function inputsFrom(json: string, source: string) {
   }
 }
 
-async function tokenFrom({ token, tokenFile }: InferOptions): Promise<string | undefined> {
-  if (tokenFile === undefined) return token ?? process.env.SIGNET_TOKEN;
-  let found: string;
-  try {
-    // As a stream, because `--token-file <(command)` is a pipe; and no further than a token can be long.
-    found = (await text(createReadStream(tokenFile, { end: MAX_TOKEN_BYTES }))).trim();
-  } catch (error) {
-    throw fileError(tokenFile, error);
-  }
-  // What was found is not quoted: it may be another secret.
-  if (found.length > MAX_TOKEN_BYTES || !/^[\x21-\x7e]+$/.test(found)) {
-    throw new SignetError("USAGE", `${tokenFile}: expected a token, found something else`);
-  }
-  return found;
-}
-
 async function readText(file: string, source: string): Promise<string> {
   try {
     return file === "-" ? await text(process.stdin) : await readFile(file, "utf8");
   } catch (error) {
     throw fileError(source, error);
   }
-}
-
-function milliseconds(value: string): number {
-  const ms = Number(value);
-  if (!Number.isInteger(ms) || ms < 1) throw new InvalidArgumentError("expected a whole number of milliseconds.");
-  return ms;
 }
