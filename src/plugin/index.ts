@@ -29,6 +29,8 @@ export {
 } from "./libc.ts";
 export { type InheritedFile, loadPlugin, type Plugin } from "./library.ts";
 export { findNvml, type GpuReading, gpuReadingSchema, noGpus, readNvml } from "./nvml.ts";
+export { type Card, CardReader, type CardReading, cardReadingSchema, noCards } from "./nvml-cards.ts";
+export type { DeviceProcess } from "./nvml-library.ts";
 export {
   PluginProbe,
   type ProbeInput,
@@ -43,7 +45,7 @@ export { protectMemory } from "./protect-memory.ts";
 export { Runner, type RunnerOptions } from "./runner.ts";
 export { closeSandbox, readSandboxFacts, type Sandbox, type SandboxFacts, sandboxCommand } from "./sandbox.ts";
 export { compareFile, readSealed, type SealedFile, SealedFiles } from "./sealed-file.ts";
-export { alignTensor, Slots, type SlotsLayout } from "./slots.ts";
+export { alignTensor, type Progress, Slots, type SlotsLayout } from "./slots.ts";
 export type { InputPlace, RunReply } from "./task-block.ts";
 export {
   type FileRole,
