@@ -25,10 +25,18 @@ export interface ArtifactStore {
   put(source: AsyncIterable<Uint8Array>, maxBytes: number, promise?: ArtifactPromise): Promise<Artifact>;
   /** undefined where there is none. @throws STORE_UNAVAILABLE */
   find(sha256: string): Promise<Artifact | undefined>;
-  /** Its bytes, or those in a range. @throws ARTIFACT_NOT_FOUND, STORE_UNAVAILABLE */
+  /**
+   * Its bytes, or as many of a range as there are. The stream of the whole ends with STORE_UNUSABLE where these are not
+   * the bytes that it is named after, and either with STORE_UNAVAILABLE where they cannot be read to their end.
+   * @throws ARTIFACT_NOT_FOUND, STORE_UNAVAILABLE
+   */
   read(sha256: string, range?: { readonly from: number; readonly bytes: number }): Promise<Readable>;
-  /** It may be gone already. @throws STORE_UNAVAILABLE */
-  remove(sha256: string): Promise<void>;
+  /**
+   * It may be gone already.
+   * @param putBeforeMs leaves it where it was put again since then, so that cleaning up takes nothing that just came
+   * @throws STORE_UNAVAILABLE
+   */
+  remove(sha256: string, putBeforeMs?: number): Promise<void>;
   /** All there are, and when they were put last, ms since 1970. @throws STORE_UNAVAILABLE */
   list(): AsyncIterable<Artifact & { readonly putMs: number }>;
 }
