@@ -28,7 +28,7 @@ test("a file that is full is followed by another, and the oldest of too many goe
     if (number % 7 === 0) await lines.flush();
   }
   await lines.flush();
-  expect(readdirSync(directory).sort()).toEqual(["ocr.1.jsonl", "ocr.2.jsonl", "ocr.jsonl"]);
+  expect(readdirSync(directory).sort()).toEqual(["ocr.jsonl", "ocr.jsonl.1", "ocr.jsonl.2"]);
   const kept = [2, 1, 0].flatMap((number) => readFileSync(rotatedName(file, number), "utf8").trimEnd().split("\n"));
   // Without a gap up to the last one.
   expect(kept).toEqual(

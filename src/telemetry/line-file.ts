@@ -143,9 +143,9 @@ export function openLineFile({ file, what, log, rotation, onLost }: LineFileOpti
   };
 }
 
-/** `NAME.jsonl` is the newest, then `NAME.1.jsonl` and so on. Number 0 is the file itself. */
+/** Of the file itself, which is number 0, and of those before it: `runs.jsonl`, `runs.jsonl.1` and so on. */
 export function rotatedName(file: string, number: number): string {
-  return number === 0 ? file : file.replace(/(\.[^./]*)?$/, `.${number}$1`);
+  return number === 0 ? file : `${file}.${number}`;
 }
 
 /** Moves each file to the next number; the last one goes. */

@@ -14,7 +14,7 @@ export interface SourceFile {
 /** All that the server is put together from; not http2, which is for gRPC alone. */
 const parts = [
   ...["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin", "engine"],
-  ...["audit", "certs", "store", "artifacts", "service", "listener", "metrics", "grpc", "http"],
+  ...["audit", "certs", "store", "artifacts", "logs", "service", "monitor", "listener", "metrics", "grpc", "http"],
 ];
 
 /** What each part of src/ may import. A part is a top-level folder, or a file beside them. */
@@ -32,6 +32,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   engine: ["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin"],
   store: ["errors.ts", "telemetry", "config"],
   artifacts: ["errors.ts", "telemetry", "config"],
+  logs: ["telemetry", "config"],
   service: [
     ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "artifacts"],
   ],
