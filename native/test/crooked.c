@@ -150,6 +150,7 @@ static int32_t run(void *instance, const signet_tensor *inputs, uint32_t input_c
   (void)instance;
   (void)input_count;
   (void)output_count;
+  if (HAS(RUN_PROGRESS)) control->progress_permille = 2000;
   if (HAS(RUN_SEGV)) segv();
   if (HAS(RUN_LOOP)) loop();
   if (HAS(RUN_EXIT)) exit(0);
@@ -168,7 +169,6 @@ static int32_t run(void *instance, const signet_tensor *inputs, uint32_t input_c
     snprintf(path, sizeof path, "%s/trace", getenv("HOME"));
     fclose(fopen(path, "w"));
   }
-  if (HAS(RUN_PROGRESS)) control->progress_permille = 2000;
   if (HAS(RUN_INPUT)) ((unsigned char *)inputs[0].data)[0] = 7;
 
   out->owner = NULL;

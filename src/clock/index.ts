@@ -1,1 +1,2 @@
 export { type Deadline, Deadlines } from "./deadlines.ts";
+export { monotonicNs } from "./monotonic.ts";

@@ -1,6 +1,6 @@
 import { type Deadline, Deadlines } from "../clock/index.ts";
 import type { SignetError } from "../errors.ts";
-import type { RunReply } from "../plugin/index.ts";
+import type { Progress, RunReply } from "../plugin/index.ts";
 import type { Tensor } from "../tensor/index.ts";
 import type { Batchable } from "./batch.ts";
 import type { BatchEntry } from "./batch-entry.ts";
@@ -20,6 +20,8 @@ export interface EntryOwner {
   cancel(entry: Entry, error: SignetError): void;
   /** Its call's deadline has passed, or what it may wait for its turn, or its grace to stop. */
   late(entry: Entry, what: Lateness): void;
+  /** What its plugin says of it while it has its turn; undefined else. */
+  progressOf(entry: Entry): Progress | undefined;
 }
 
 /** How a job waits. */
@@ -102,6 +104,11 @@ export class Entry implements Deadline, Waiter, SubmittedJob, Batchable {
 
   get hasTurn(): boolean {
     return !Number.isNaN(this.turnMs);
+  }
+
+  /** In a batch it is that of all. */
+  get progress(): Progress | undefined {
+    return this.#owner.progressOf(this.batch ?? this);
   }
 
   /**

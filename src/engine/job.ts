@@ -1,4 +1,5 @@
 import type { SignetError } from "../errors.ts";
+import type { Progress } from "../plugin/index.ts";
 import type { Tensor } from "../tensor/index.ts";
 
 /** A unit of work for a service. Its inputs have been checked against the service's tensors, and are in their order. */
@@ -40,6 +41,8 @@ export interface JobEnd {
 
 /** A job that was submitted. */
 export interface SubmittedJob {
+  /** What its plugin says of it, read at this moment; undefined while it does not have its turn. */
+  readonly progress: Progress | undefined;
   /** The caller gives up: it is answered with the error at once, if it was not before, and the plugin is asked to stop. */
   cancel(error: SignetError): void;
 }

@@ -33,7 +33,6 @@ export class Line {
   readonly #batching: BatchLimits | null;
   /** For the inputs of a batch; as much is left for each of its outputs. */
   readonly #batchBytes: number;
-  readonly #owner: EntryOwner;
   readonly #onDue: () => void;
   readonly #queue = new Queue<Entry>();
   readonly #policies: QueuePolicies;
@@ -42,12 +41,11 @@ export class Line {
   #isLookDue = false;
 
   /** @param onDue jobs that were kept for others are to run now */
-  constructor(options: LineOptions, owner: EntryOwner, onDue: () => void) {
+  constructor(options: LineOptions, onDue: () => void) {
     const { queueTimeoutAction = "reject", allowTimeoutOverride = true, priorities = noLevels } = options;
     this.#name = options.name;
     this.#batching = options.batching ?? null;
     this.#batchBytes = options.slotBytes / (1 + options.outputs.length);
-    this.#owner = owner;
     this.#onDue = onDue;
     this.#policies = new QueuePolicies({ ...options, queueTimeoutAction, allowTimeoutOverride }, priorities);
   }
@@ -67,10 +65,10 @@ export class Line {
     return this.#policies.isOwn(priority) && this.#queue.lengthOf(priority) >= maxQueue ? maxQueue : undefined;
   }
 
-  /** A job comes and waits. */
-  enter(job: Job, end: JobEnd): Entry {
+  /** A job comes and waits. @param owner looks after it from now on */
+  enter(job: Job, end: JobEnd, owner: EntryOwner): Entry {
     const priority = this.#policies.priorityOf(job.priority);
-    const entry = new Entry(job, end, this.#owner, {
+    const entry = new Entry(job, end, owner, {
       priority,
       queueTimeoutMs: this.#policies.timeoutMs(priority, job.queueTimeoutMs),
       maxQueueDelayMs: this.#batching?.maxQueueDelayMs ?? 0,
@@ -113,11 +111,11 @@ export class Line {
     return requests.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** What was chosen last waits no more. */
-  takeChosen(): Entry {
+  /** What was chosen last waits no more. @param owner looks after it, where several jobs become one */
+  takeChosen(owner: EntryOwner): Entry {
     if (!this.isBatching) return this.#queue.shift()!;
     this.#queue.removeAll(this.#chosen);
-    return new BatchEntry(this.#name, this.#chosen, this.#owner);
+    return new BatchEntry(this.#name, this.#chosen, owner);
   }
 
   /** Has `onDue` called when the events that are there now have been seen to. */

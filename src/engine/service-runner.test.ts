@@ -4,6 +4,7 @@ import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { compileCrooked, useDirectory } from "../../test/helpers/crooked.ts";
 import { nativeLibrary } from "../../test/helpers/native.ts";
 import { faultyJob, faultyResult, freeOfCharge, identityJob, job, useService } from "../../test/helpers/runner.ts";
+import { SignetError } from "../errors.ts";
 import { type Job, type ServiceEvent, ServiceRunner } from "./index.ts";
 
 const attack = attacksOn("the gateway by a plugin");
@@ -228,6 +229,41 @@ describe("starting", () => {
       await expect(started).rejects.toMatchObject({ code: "PLUGIN_INCOMPATIBLE" });
     },
   );
+});
+
+describe("progress", () => {
+  /** Enters jobs at once; what each says of its progress, and a promise of each end. */
+  function entered(runner: ServiceRunner, jobs: readonly Job[]) {
+    return jobs.map((job) => {
+      const { promise: end, resolve, reject } = Promise.withResolvers<unknown>();
+      end.catch(() => {});
+      return { submitted: runner.enter(job, { succeeded: resolve, failed: reject }), end };
+    });
+  }
+
+  test("is what the plugin says while a job has its turn, and nothing before and after", async () => {
+    const { runner } = await useService(faulty, {}, { cancelGraceMs: 20_000 });
+    const [long, next] = entered(runner, [faultyJob("wait", 60_000), faultyJob("ok")]);
+    expect(next!.submitted.progress).toBeUndefined();
+    await expect.poll(() => long!.submitted.progress?.permille, { timeout: 20_000 }).toBeGreaterThan(0);
+    const seen = long!.submitted.progress!;
+    expect(seen).toMatchObject({ stage: 1 });
+    await expect.poll(() => long!.submitted.progress?.heartbeat).not.toBe(seen.heartbeat);
+    long!.submitted.cancel(new SignetError("CANCELLED", "by the test"));
+    await next!.end;
+    expect([long, next].map((job) => job!.submitted.progress)).toEqual([undefined, undefined]);
+  });
+
+  test("is that of all where jobs run as one", async () => {
+    const library = compileCrooked(join(useDirectory(), "stuck.so"), { faults: ["RUN_PROGRESS", "RUN_LOOP"] });
+    const batching = { maxSize: 2, preferredSizes: [], maxQueueDelayMs: 0 };
+    const { runner } = await useService(library, {}, { batching, cancelGraceMs: 100 });
+    const input = { name: "in", datatype: "UINT8", shape: [1], data: new Uint8Array(1) } as const;
+    const both = entered(runner, [job([input]), job([input])]);
+    await expect.poll(() => both.map(({ submitted }) => submitted.progress?.permille)).toEqual([1000, 1000]);
+    for (const { submitted } of both) submitted.cancel(new SignetError("CANCELLED", "by the test"));
+    await expect.poll(() => both.map(({ submitted }) => submitted.progress)).toEqual([undefined, undefined]);
+  });
 });
 
 describe("waiting and stopping", () => {

@@ -1,15 +1,11 @@
 import { SignetError } from "../errors.ts";
-import type { RunReply } from "../plugin/index.ts";
-import type { Entry, EntryOwner, Lateness } from "./entry.ts";
-import type { HostFacts, HostProcess } from "./host-process.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import type { HostFacts } from "./host-process.ts";
 import type { Job, JobEnd, JobResult, SubmittedJob } from "./job.ts";
 import { Line, type LineOptions } from "./line.ts";
-import { tensorsFromReply } from "./output.ts";
-import { keepResult, LentResult } from "./result.ts";
-import { RunTime } from "./run-time.ts";
+import { keepResult } from "./result.ts";
 import { SlotPool } from "./slot-pool.ts";
 import { type ServiceState, Supervisor, type SupervisorOptions } from "./supervisor.ts";
-import { Turns } from "./turns.ts";
 
 export interface ServiceRunnerOptions
   extends Omit<SupervisorOptions, "threads" | "pool" | "onLook" | "onReady" | "onGone">,
@@ -22,29 +18,25 @@ export interface ServiceRunnerOptions
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
-/** Of a job that never began, although so many processes had it: it may be what ends them. */
-const MAX_LOSSES = 2;
 
 /**
- * Gives jobs to one service's process, as many at a time as the license allows; the others wait in its queue. Where jobs
- * are short, some of those that wait are laid into the process's ring ahead of their turn.
+ * One service, from its first process to the end of its last: which jobs it takes, where they wait, and when it starts,
+ * drains and stops. What waits goes to the process through its dispatcher, as many at a time as the license allows.
  */
-export class ServiceRunner implements EntryOwner {
+export class ServiceRunner {
   readonly name: string;
   readonly #options: ServiceRunnerOptions;
   readonly #supervisor: Supervisor;
   readonly #line: Line;
   readonly #pool: SlotPool;
-  readonly #turns = new Turns<Entry>();
-  readonly #runTime = new RunTime();
-  #host: HostProcess | undefined;
+  readonly #dispatcher: Dispatcher;
   #idle: PromiseWithResolvers<void> | undefined;
   #unloading: Promise<void> | undefined;
 
   constructor(options: ServiceRunnerOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#line = new Line(options, this, () => this.#pump());
+    this.#line = new Line(options, () => this.#dispatcher.fill());
     this.#pool = new SlotPool({
       count: options.concurrency,
       bytes: options.slotBytes,
@@ -55,12 +47,19 @@ export class ServiceRunner implements EntryOwner {
       ...options,
       threads: options.concurrency,
       pool: this.#pool,
-      onLook: () => this.#recallFromLong(),
-      onReady: () => this.#pump(),
+      onLook: () => this.#dispatcher.recallFromLong(),
+      onReady: () => this.#dispatcher.fill(),
       onGone: () => {
         this.#line.rejectAll(this.#supervisor.refusal ?? this.#goneError());
         this.#idle?.resolve();
       },
+    });
+    this.#dispatcher = new Dispatcher({
+      ...options,
+      line: this.#line,
+      pool: this.#pool,
+      supervisor: this.#supervisor,
+      onIdle: () => this.#idle?.resolve(),
     });
   }
 
@@ -80,11 +79,11 @@ export class ServiceRunner implements EntryOwner {
 
   /** Jobs that wait for their turn, wherever. */
   get queued(): number {
-    return this.#line.length + this.#turns.ahead.length;
+    return this.#line.length + this.#dispatcher.ahead;
   }
 
   get running(): number {
-    return this.#turns.running.size;
+    return this.#dispatcher.running;
   }
 
   /** Room for the tensors of one job, bytes. */
@@ -117,9 +116,9 @@ export class ServiceRunner implements EntryOwner {
       end.failed(refusal);
       return refused;
     }
-    const entry = this.#line.enter(job, end);
+    const entry = this.#line.enter(job, end, this.#dispatcher);
     if (this.#line.isBatching) this.#line.lookSoon();
-    else this.#pump();
+    else this.#dispatcher.fill();
     return entry;
   }
 
@@ -146,11 +145,6 @@ export class ServiceRunner implements EntryOwner {
     });
   }
 
-  /** A plugin that takes one job at a time gets one: a job that waited inside its process would be charged for it. */
-  get #mostRunning(): number {
-    return this.facts?.plugin.threading === "single" ? 1 : this.#options.concurrency;
-  }
-
   #admissionRefusal(job: Job): SignetError | undefined {
     const { admission, maxQueue } = this.#options;
     const refuse = (code: ConstructorParameters<typeof SignetError>[0], message: string) =>
@@ -161,12 +155,12 @@ export class ServiceRunner implements EntryOwner {
     if (this.#supervisor.refusal) return this.#supervisor.refusal;
     if (this.state === "stopped" || this.state === "unloaded") return this.#goneError();
     const isReady = this.state === "ready";
-    const hasTurn = isReady && this.running < this.#mostRunning;
+    const hasTurn = isReady && this.running < this.#dispatcher.mostRunning;
     if (hasTurn && this.#line.length === 0) return undefined;
     if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
     // What waits while a worker is free waits for others to run with it.
     if (admission === "reject" && !(hasTurn && this.#line.isBatching)) {
-      return refuse("SERVICE_BUSY", `: ${this.running} of ${this.#mostRunning} jobs are running`);
+      return refuse("SERVICE_BUSY", `: ${this.running} of ${this.#dispatcher.mostRunning} jobs are running`);
     }
     if (this.queued >= maxQueue) return refuse("QUEUE_FULL", `: ${this.queued} calls wait, at most ${maxQueue} may`);
     const most = this.#line.exceededLimit(job);
@@ -178,7 +172,7 @@ export class ServiceRunner implements EntryOwner {
   refuse(error: SignetError): void {
     if (!this.#supervisor.refuse(error)) return;
     this.#line.rejectAll(error);
-    if (this.#turns.size === 0) void this.#supervisor.end();
+    if (this.#dispatcher.size === 0) void this.#supervisor.end();
   }
 
   /** Takes no more jobs, lets those it has end within `drainMs` (Infinity for all), then ends the process. */
@@ -218,7 +212,7 @@ export class ServiceRunner implements EntryOwner {
   async #drain(wasReady: boolean, drainMs: number): Promise<void> {
     // Nothing that waits for a process that may never come is waited for.
     if (!wasReady) this.#line.rejectAll(this.#goneError());
-    if (this.#turns.size + this.#line.length > 0) {
+    if (this.#dispatcher.size + this.#line.length > 0) {
       this.#idle ??= Promise.withResolvers<void>();
       const timer = setTimeout(this.#idle.resolve, Math.min(drainMs, MAX_TIMER_MS));
       await this.#idle.promise;
@@ -226,7 +220,7 @@ export class ServiceRunner implements EntryOwner {
       this.#idle = undefined;
     }
     this.#line.rejectAll(this.#cutShortError());
-    await this.#supervisor.end(this.#turns.size > 0 ? this.#cutShortError() : undefined);
+    await this.#supervisor.end(this.#dispatcher.size > 0 ? this.#cutShortError() : undefined);
   }
 
   /** Gives back the memory it shared with its process. Only after `stop` has ended. */
@@ -240,212 +234,6 @@ export class ServiceRunner implements EntryOwner {
     this.#line.rejectAll(this.#cutShortError());
     void this.#supervisor.end(this.#cutShortError());
     this.#idle?.resolve();
-  }
-
-  #pump(): void {
-    const { host } = this.#supervisor;
-    if (!host) return;
-    this.#host = host;
-    while (this.#line.length > 0) {
-      // A job that ignores its cancel word is about to cost the process its life; nothing new joins it there.
-      for (const { isOverdue } of this.#turns.running) if (isOverdue) return;
-      const hasTurn = this.running < this.#mostRunning;
-      if (!hasTurn && (this.#line.isBatching || this.#turns.ahead.length >= this.#runTime.worthAhead)) return;
-      const bytes = this.#line.choose();
-      if (bytes === undefined) return;
-      const slot = this.#pool.take(bytes, hasTurn);
-      if (slot === undefined) return;
-      this.#give(host, this.#line.takeChosen(), slot);
-    }
-  }
-
-  /** Lays a job into a slot and hands it to the process, now or ahead of its turn. */
-  #give(host: HostProcess, entry: Entry, slot: number): void {
-    const { job } = entry;
-    const { slots } = this.#pool;
-    const startedMs = performance.now();
-    try {
-      const inputs = entry.prepare(this.name, slots.data(slot));
-      slots.task(slot).write(inputs.places, inputs.end);
-      this.#pool.noteUse(slot, inputs.end);
-    } catch (error) {
-      this.#pool.give(slot);
-      entry.end();
-      entry.fail(SignetError.from(error));
-      this.#noteIdle();
-      return;
-    }
-    const nowMs = performance.now();
-    entry.inputMs = nowMs - startedMs;
-    entry.slot = slot;
-    slots.resetControl(slot, monotonicNs(Math.min(job.deadlineMs, nowMs + job.runLimitMs)));
-    if (this.#turns.add(entry, this.#mostRunning)) this.#takeTurn(entry);
-    host.run(slot, entry, this.#runTime.expectedUs);
-  }
-
-  #takeTurn(entry: Entry): void {
-    entry.takeTurn();
-    // A thread had it before its turn, and it gave up meanwhile.
-    if (entry.abandoned) entry.allow(this.#options.cancelGraceMs);
-  }
-
-  /** The process is done with a job. */
-  replied(entry: Entry, reply: RunReply | null): void {
-    const { slot } = entry;
-    const repliedMs = performance.now();
-    let result: LentResult | undefined;
-    let runsApart = false;
-    try {
-      const mayLend = this.#pool.mayLend(slot);
-      const outputs = tensorsFromReply(this.name, reply, this.#options.outputs, this.#pool.slots.data(slot), mayLend);
-      this.#supervisor.recordSuccess();
-      const { runUs, outputs: places } = reply as Extract<RunReply, { ok: true }>;
-      this.#runTime.add(runUs);
-      for (const { offset, bytes } of places) this.#pool.noteUse(slot, offset + bytes);
-      result = new LentResult(entry, outputs, runUs / 1000, repliedMs, this.#pool);
-    } catch (error) {
-      const failure = SignetError.from(error);
-      // A process that contradicts itself is not trusted with another job.
-      if (failure.code === "SERVICE_PROTOCOL") this.#host?.kill(failure);
-      runsApart = entry.canRunApart(failure);
-      if (!runsApart) entry.fail(failure);
-    }
-    if (!runsApart) this.#leave(entry);
-    else for (const each of this.#goBack(entry)) each.isAlone = true;
-    if (result === undefined || !this.#pool.mayLend(slot)) this.#pool.give(slot);
-    if (result !== undefined) entry.succeed(result);
-    this.#afterRun();
-  }
-
-  /** The process has ended. What it had not begun waits for the next one, unless too many processes ended like that. */
-  lost(entry: Entry, reason: SignetError): void {
-    const { slot } = entry;
-    if (this.#pool.slots.task(slot).recall()) {
-      for (const each of this.#goBack(entry)) if (++each.losses > MAX_LOSSES) this.cancel(each, reason);
-    } else {
-      this.#leave(entry);
-      entry.fail(reason);
-    }
-    this.#pool.give(slot);
-    this.#afterRun();
-  }
-
-  /** A job that ran has left its slot, and another has its turn. */
-  #leave(entry: Entry): void {
-    entry.end();
-    entry.charge!.ended();
-    const next = this.#turns.end(entry);
-    if (next !== undefined) this.#takeTurn(next);
-  }
-
-  /** A job that was taken back waits again, or each of those that it was made of. */
-  #goBack(entry: Entry): readonly Entry[] {
-    entry.charge!.takenBack();
-    const next = this.#turns.end(entry);
-    if (next !== undefined) this.#takeTurn(next);
-    const waiting = entry.waitAgain();
-    this.#line.putBack(waiting);
-    return waiting;
-  }
-
-  /**
-   * Jobs lie ahead because runs are short. Where one is not, those behind it wait in the queue again, in order of
-   * priority and for whichever thread is free.
-   */
-  #recallFromLong(): void {
-    const { ahead, running } = this.#turns;
-    if (ahead.length === 0) return;
-    const nowMs = performance.now();
-    for (const { turnMs } of running) this.#runTime.atLeast((nowMs - turnMs) * 1000);
-    if (this.#runTime.worthAhead > 0) return;
-    for (const entry of [...ahead].reverse()) if (this.#recall(entry)) this.#goBack(entry);
-  }
-
-  /** Takes a job back from its process, which then skips it. False where a thread has it already. */
-  #recall(entry: Entry): boolean {
-    const { slot } = entry;
-    if (!this.#pool.slots.task(slot).recall()) return false;
-    this.#host?.exchangeWaiter(slot, {
-      ended: (reply) => {
-        if (reply?.ok !== false || reply.reason !== "skipped") {
-          this.#host?.kill(new SignetError("SERVICE_PROTOCOL", `${this.name}: ran a job that was taken back`));
-        }
-        this.#pool.give(slot);
-        this.#pump();
-      },
-      lost: () => this.#pool.give(slot),
-    });
-    return true;
-  }
-
-  #afterRun(): void {
-    this.#killIfOnlyOverdue();
-    if (this.#supervisor.refusal && this.#turns.size === 0) void this.#supervisor.end();
-    this.#pump();
-    this.#noteIdle();
-  }
-
-  /** Whoever stops the service waits for this, however the last job left it. */
-  #noteIdle(): void {
-    if (this.#turns.size + this.#line.length === 0) this.#idle?.resolve();
-  }
-
-  /** The clock's word about a job. */
-  late(entry: Entry, what: Lateness): void {
-    const { job } = entry;
-    switch (what) {
-      case "deadline":
-        this.cancel(entry, new SignetError("DEADLINE_EXCEEDED", `${this.name}: no result before the call's deadline`));
-        break;
-      case "queue": {
-        if (this.#line.delay(entry)) break;
-        const message = `${this.name}: waited ${entry.queueTimeoutMs} ms for its turn`;
-        this.cancel(entry, new SignetError("DEADLINE_EXCEEDED", message));
-        break;
-      }
-      case "run": {
-        // The license's limit on one job: unlike the caller's deadline it does not leave the choice to the plugin.
-        const message = `${this.name}: the license allows a job ${job.runLimitMs} ms, it took longer`;
-        entry.isOverLimit = true;
-        this.cancel(entry, new SignetError("JOB_TIME_EXCEEDED", message));
-        entry.allow(this.#options.cancelGraceMs);
-        break;
-      }
-      case "grace":
-        entry.isOverdue = true;
-        if (entry.isOverLimit) this.#host?.kill(this.#unstoppableError(entry.abandoned!.message));
-        else this.#killIfOnlyOverdue();
-    }
-  }
-
-  /** Answers the caller now. A job that runs is asked to stop; its slot is free when it really has. */
-  cancel(entry: Entry, error: SignetError): void {
-    if (entry.abandoned || entry.isAnswered) return;
-    if (!entry.hasTurn && entry.slot >= 0 && this.#recall(entry)) this.#goBack(entry);
-    entry.abandoned = error;
-    if (entry.slot < 0) {
-      this.#line.remove(entry);
-      entry.end();
-      entry.fail(error);
-      entry.batch?.memberLeft(error);
-      this.#noteIdle();
-    } else {
-      this.#pool.slots.requestCancel(entry.slot);
-      entry.fail(error);
-      if (entry.hasTurn) entry.allow(this.#options.cancelGraceMs);
-    }
-  }
-
-  /** Jobs of other callers are never ended because one caller's job will not stop: the process waits for them. */
-  #killIfOnlyOverdue(): void {
-    const entries = [...this.#turns.running];
-    if (entries.length === 0 || !entries.every((entry) => entry.isOverdue)) return;
-    void this.#supervisor.end(this.#unstoppableError(entries[0]!.abandoned!.message));
-  }
-
-  /** For the others whose jobs the process takes along, and for the log. Who asked it to stop has had its answer. */
-  #unstoppableError(why: string): SignetError {
-    return new SignetError("SERVICE_CRASHED", `${this.name}: its process was ended, a job would not stop (${why})`);
   }
 
   #goneError(): SignetError {
@@ -463,12 +251,4 @@ export class ServiceRunner implements EntryOwner {
   }
 }
 
-const refused: SubmittedJob = { cancel: () => {} };
-
-/** What performance.now() counts from, on CLOCK_MONOTONIC, which plugins read. */
-const originNs = Number(process.hrtime.bigint()) - performance.now() * 1e6;
-
-/** A time of performance.now() on CLOCK_MONOTONIC. 0 for never. */
-function monotonicNs(ms: number): number {
-  return Number.isFinite(ms) ? Math.max(1, Math.round(originNs + ms * 1e6)) : 0;
-}
+const refused: SubmittedJob = { progress: undefined, cancel: () => {} };

@@ -18,6 +18,18 @@ export interface SlotsLayout {
   readonly outputs: number;
 }
 
+/** How far a job is, as its plugin says: all zeros where that says nothing. */
+export interface Progress {
+  /** 0 to 1000. */
+  readonly permille: number;
+  /** Which part of its work it is in, from 1. */
+  readonly stage: number;
+  /** Another number whenever the work has moved on; after 2^32 - 1 comes 0. */
+  readonly heartbeat: number;
+}
+
+const MAX_PERMILLE = 1000;
+
 /**
  * The memory that the gateway and one service host share. Each slot belongs to one job, from before it runs until its
  * outputs are sent: the job's control block, what both sides say about the job, and room for its tensors. The rings say
@@ -107,6 +119,16 @@ export class Slots {
   /** Asks the running job to stop; the plugin sees the word the next time it looks. */
   requestCancel(slot: number): void {
     Atomics.store(this.#control[slot]!, controlOffsets.cancel / 4, 1);
+  }
+
+  /** What the plugin says of the job that runs. It may write what it likes there, so the permille are cut to 1000. */
+  progress(slot: number): Progress {
+    const words = this.#control[slot]!;
+    return {
+      permille: Math.min(MAX_PERMILLE, Atomics.load(words, controlOffsets.progressPermille / 4)),
+      stage: Atomics.load(words, controlOffsets.stage / 4),
+      heartbeat: Atomics.load(words, controlOffsets.heartbeat / 4),
+    };
   }
 
   /** Gives back the memory of a slot's tensors, which nobody uses; it reads as zeros. */
