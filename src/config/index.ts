@@ -6,6 +6,7 @@ export { isUnsafeVariable, readLaunch, verifyLaunch } from "./launch.ts";
 export { parseListen, type ResolvedListen, resolveHttpListen, resolveListen, resolveMetricsListen } from "./listen.ts";
 export { type ConfigSource, loadConfig, parseConfig } from "./load.ts";
 export type { LogKeeping } from "./logs.ts";
+export { type DeclaredNeeds, needsObstacle, needsSchema } from "./needs.ts";
 export { parseYaml } from "./parse-yaml.ts";
 export {
   configSchema,

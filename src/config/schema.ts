@@ -3,6 +3,7 @@ import { grpcSettings, holdsLargestMessage, MEMORY_EXPECTATION } from "./grpc-se
 import { jobSettings } from "./jobs.ts";
 import { findListen, LISTEN_EXPECTATION } from "./listen.ts";
 import { logKeeping } from "./logs.ts";
+import { needsSchema } from "./needs.ts";
 import { isOrigin, ORIGIN_EXPECTATION } from "./origin.ts";
 import { batching, durationMs, priorities, queueFields } from "./scheduling.ts";
 import { warmUpRequests } from "./warm-up.ts";
@@ -62,6 +63,9 @@ const serviceFields = {
     .describe(
       "Answers a call with the same inputs as an earlier one with what the service answered then. Only for services whose answers depend on nothing but their inputs.",
     ),
+  needs: needsSchema.describe(
+    "What the service's process takes of this host, which is kept for it: any of `gpus`, `gpuMemoryMiB` (of each GPU), `cpuCores` and `memoryMiB`; what is left out is as its license says, and nothing where that says nothing. A service for which there is no room waits for it.",
+  ),
   warmup: warmUpRequests.describe(
     "Requests that the service's process runs, in this order, before it takes calls. Nothing is charged for them.",
   ),
@@ -86,6 +90,7 @@ const serviceDefaults: ServiceSettings = {
   stuckAfterMs: 120_000,
   callTimeoutMs: 60_000,
   responseCache: false,
+  needs: {},
   warmup: [],
 };
 
@@ -106,6 +111,7 @@ const settings = z.strictObject({
   stuckAfterMs: serviceFields.stuckAfterMs.default(serviceDefaults.stuckAfterMs),
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
   responseCache: serviceFields.responseCache.default(serviceDefaults.responseCache),
+  needs: serviceFields.needs.prefault({}),
   warmup: serviceFields.warmup.prefault([]),
 });
 

@@ -10,6 +10,8 @@ export interface ServiceDescription {
   /** In load order. */
   readonly files: readonly { readonly name: string; readonly role: FileRole; readonly path: string }[];
   readonly config: unknown;
+  /** Whether its instance is made on a GPU, the first of this machine. */
+  readonly needsGpu?: boolean;
   /** Default 60,000. */
   readonly startTimeoutMs?: number;
 }
@@ -36,6 +38,7 @@ export async function describeService(description: ServiceDescription): Promise<
     slotsInUseBytes: () => 0,
     onLook: () => {},
     startTimeoutMs: description.startTimeoutMs ?? 60_000,
+    gpus: description.needsGpu ? "all" : [],
     memoryLimitBytes: Number.POSITIVE_INFINITY,
     home,
     onOutput: () => {},

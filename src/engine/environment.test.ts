@@ -12,7 +12,10 @@ import { describeService, ServiceRunner } from "./index.ts";
 const attack = attacksOn("the gateway by a plugin");
 
 /** Everything a service host may find in its environment. */
-const allowed = ["HOME", "LANG", "OMP_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "PATH", "TMPDIR", "UV_THREADPOOL_SIZE"];
+const allowed = [
+  ...["CUDA_VISIBLE_DEVICES", "HOME", "LANG", "OMP_NUM_THREADS", "ORT_DISABLE_TELEMETRY", "PATH", "TMPDIR"],
+  "UV_THREADPOOL_SIZE",
+];
 
 function environmentOf(pid: number): Record<string, string> {
   const entries = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
@@ -31,6 +34,7 @@ test(
     vi.stubEnv("NODE_EXTRA_CA_CERTS", "/nonexistent/ca.pem");
     vi.stubEnv("ORT_DISABLE_TELEMETRY", "0");
     vi.stubEnv("OMP_NUM_THREADS", "64");
+    vi.stubEnv("CUDA_VISIBLE_DEVICES", "0");
     vi.stubEnv("VENDOR_PASSPHRASE", "a secret of this test");
     vi.stubEnv("CI", "true");
     onTestFinished(() => {
@@ -39,6 +43,7 @@ test(
     const { runner, home } = await useService(nativeLibrary("identity"), {});
     const environment = environmentOf(runner.pid!);
     expect(Object.keys(environment).sort()).toEqual(allowed);
+    expect(environment.CUDA_VISIBLE_DEVICES).toBe("");
     expect(environment).toMatchObject({ HOME: home, TMPDIR: home, ORT_DISABLE_TELEMETRY: "1", OMP_NUM_THREADS: "1" });
     expect(JSON.stringify(environment)).not.toMatch(/nonexistent|secret/);
     const bytes = new Uint8Array([1, 2]);

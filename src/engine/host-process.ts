@@ -11,6 +11,7 @@ import {
 } from "../plugin/index.ts";
 import { Channel } from "./channel.ts";
 import type { Child } from "./child.ts";
+import type { VisibleGpus } from "./environment.ts";
 import { Exchange, type Waiter } from "./exchange.ts";
 import { forwardLines } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_FILE_FD, type FromHost, SLOTS_FD, type ToHost } from "./protocol.ts";
@@ -33,6 +34,8 @@ export interface HostProcessOptions {
   readonly home: string;
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox;
+  /** Default none; where there are some, its instance is made on the first. */
+  readonly gpus?: VisibleGpus | undefined;
   /** Called now and then while jobs lie ahead. */
   readonly onLook: () => void;
   /** A line the plugin wrote to stdout or stderr. */
@@ -89,6 +92,7 @@ export class HostProcess {
         program: "main.ts",
         home: options.home,
         sandbox: options.sandbox,
+        gpus: options.gpus,
         threads,
         inherited: [options.slots.fd, this.#exchange.fd, ...options.files.map((file) => file.fd)],
       });
@@ -155,6 +159,7 @@ export class HostProcess {
       type: "start",
       files: options.files.map((file, index) => ({ ...file, fd: FIRST_FILE_FD + index })),
       config: options.config,
+      device: options.gpus === undefined || options.gpus.length === 0 ? "cpu" : "cuda",
       threads,
       slots: { fd: SLOTS_FD, layout: options.slots.layout },
     });

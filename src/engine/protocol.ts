@@ -12,6 +12,8 @@ export type ToHost =
       readonly type: "start";
       readonly files: readonly InheritedFile[];
       readonly config: unknown;
+      /** Where the instance is made. */
+      readonly device: "cpu" | "cuda";
       readonly threads: number;
       readonly slots: { readonly fd: number; readonly layout: SlotsLayout };
     }

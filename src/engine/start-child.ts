@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { SignetError } from "../errors.ts";
 import { closeOthersOnExec, type Sandbox, sandboxCommand } from "../plugin/index.ts";
 import { Child } from "./child.ts";
-import { serviceHostEnvironment } from "./environment.ts";
+import { serviceHostEnvironment, type VisibleGpus } from "./environment.ts";
 import { FIRST_INHERITED_FD } from "./protocol.ts";
 
 export interface ChildOptions {
@@ -17,6 +17,8 @@ export interface ChildOptions {
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox | undefined;
   readonly nodeFlags?: readonly string[];
+  /** Default none. */
+  readonly gpus?: VisibleGpus | undefined;
 }
 
 /**
@@ -31,6 +33,7 @@ export function startChild({
   inherited,
   sandbox = "seccomp",
   nodeFlags = [],
+  gpus = [],
 }: ChildOptions): Child {
   closeOthersOnExec();
   const { path, args } = sandboxCommand({
@@ -38,10 +41,11 @@ export function startChild({
     program: fileURLToPath(new URL(`./host/${program}`, import.meta.url)),
     nodeFlags: ["--disable-sigusr1", ...nodeFlags],
     home,
+    hasGpus: gpus === "all" || gpus.length > 0,
     descriptors: FIRST_INHERITED_FD + inherited.length,
   });
   const child = spawn(path, args, {
-    env: serviceHostEnvironment(home, threads),
+    env: serviceHostEnvironment(home, threads, gpus),
     cwd: home,
     stdio: ["ignore", "pipe", "pipe", "pipe", ...inherited],
   });

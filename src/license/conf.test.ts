@@ -80,6 +80,7 @@ test("a configuration with an unknown or a wrong field is refused", () => {
     { ...conf, services: [] },
     { ...conf, services: [{ ...conf.services[0]!, config: { entitlements: { all: true } } }] },
     { ...conf, services: [{ ...conf.services[0]!, maxBatchSize: 8 }] }, // with an output of one item
+    { ...conf, services: [{ ...conf.services[0]!, needs: { gpus: 1 } }] }, // without how much of it
   ]) {
     expect(() => decryptConf(encryptConf(wrong as LicenseConf, secret), secret)).toThrow(refusal("CONF_INVALID"));
   }

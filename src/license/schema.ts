@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { needsObstacle, needsSchema } from "../config/index.ts";
 import { datatypeNames, findUnbatchable, quoteName, type TensorSpec } from "../tensor/index.ts";
 
 /**
@@ -261,11 +262,18 @@ const serviceConfFields = z.strictObject({
   outputs: z.array(tensorSpecSchema).min(1).max(64),
   /** Absent where the first dimension of a tensor is like any other, and requests run one by one. */
   maxBatchSize: maxBatchSizeSchema.optional(),
+  /** Absent where its vendor says nothing of it. */
+  needs: needsSchema.optional(),
   limits: limitsSchema,
 });
 const serviceConfSchema = serviceConfFields.superRefine((service, context) => {
-  const message = service.maxBatchSize === undefined ? undefined : batchingObstacle(service);
-  if (message !== undefined) context.addIssue({ code: "custom", path: ["maxBatchSize"], message });
+  const obstacles = {
+    maxBatchSize: service.maxBatchSize === undefined ? undefined : batchingObstacle(service),
+    needs: needsObstacle(service.needs ?? {}),
+  };
+  for (const [key, message] of Object.entries(obstacles)) {
+    if (message !== undefined) context.addIssue({ code: "custom", path: [key], message });
+  }
 });
 export type ServiceConf = z.infer<typeof serviceConfSchema>;
 

@@ -27,8 +27,8 @@ export interface Command {
  * all are read-only but its home, which it is in. Descriptors pass through.
  * @throws SANDBOX_UNAVAILABLE where there is no bubblewrap to run
  */
-export function bubblewrapCommand(command: Command, home: string): Command {
-  return wrap(requireBubblewrap("/"), command, [...placesFor(home).flatMap(mountOf), "--chdir", home]);
+export function bubblewrapCommand(command: Command, home: string, hasGpus: boolean): Command {
+  return wrap(requireBubblewrap("/"), command, [...placesFor(home, hasGpus).flatMap(mountOf), "--chdir", home]);
 }
 
 /**
@@ -41,7 +41,7 @@ export function bubblewrapTrial(root = "/"): Command {
   if (!existsSync("/proc/thread-self/children")) {
     throw bubblewrapUnavailable("a kernel that does not list a process's children");
   }
-  const shared = placesFor("/").filter(({ access }) => access !== "own");
+  const shared = placesFor("/", true).filter(({ access }) => access !== "own");
   return wrap(bwrap, { path: process.execPath, args: ["--version"] }, shared.flatMap(mountOf));
 }
 

@@ -17,12 +17,12 @@ import { filterSystemCalls } from "./seccomp.ts";
 /** Far above anything a plugin has to write, far below a disk. */
 const MAX_FILE_BYTES = 2 ** 30;
 
-const [descriptors, program, ...words] = process.argv.slice(2);
+const [descriptors, gpus, program, ...words] = process.argv.slice(2);
 endBeforeOthers();
 setLimit("coreBytes", 0);
 setLimit("fileBytes", MAX_FILE_BYTES);
 giveUpPrivileges();
 filterSystemCalls("io_uring");
-if (landlockVersion() > 0) restrictFiles(placesFor(process.env.HOME!));
+if (landlockVersion() > 0) restrictFiles(placesFor(process.env.HOME!, gpus === "gpus"));
 for (let fd = 0; fd < Number(descriptors); fd++) keepOnExec(fd);
 replaceProgram(process.execPath, [...process.execArgv, program!, ...words]);

@@ -5,6 +5,7 @@ import {
   CREATE_ARGS_BYTES,
   createProto,
   DEVICE_CPU,
+  DEVICE_CUDA,
   describeProto,
   destroyProto,
   FILE_BYTES,
@@ -135,8 +136,12 @@ export class Plugin {
     throw new SignetError("SERVICE_START_FAILED", `${this.name}: describe asked for more room twice`);
   }
 
-  /** Creates an instance on the CPU with the given model files. @throws SERVICE_START_FAILED with the plugin's words */
-  create(config: unknown, models: readonly InheritedFile[]): bigint {
+  /**
+   * Creates an instance with the given model files.
+   * @param device `cuda` is the first GPU that this process sees
+   * @throws SERVICE_START_FAILED with the plugin's words
+   */
+  create(config: unknown, models: readonly InheritedFile[], device: "cpu" | "cuda" = "cpu"): bigint {
     const create = koffi.decode(this.functions.create, createProto);
     const configText = Buffer.from(`${JSON.stringify(config)}\0`);
     const table = Buffer.alloc(Math.max(models.length, 1) * FILE_BYTES);
@@ -151,7 +156,7 @@ export class Plugin {
     }
     const args = Buffer.alloc(CREATE_ARGS_BYTES);
     args.writeUInt32LE(CREATE_ARGS_BYTES, 0);
-    args.writeUInt32LE(DEVICE_CPU, 4);
+    args.writeUInt32LE(device === "cuda" ? DEVICE_CUDA : DEVICE_CPU, 4);
     args.writeInt32LE(0, 8);
     args.writeUInt32LE(models.length, 12);
     args.writeBigUInt64LE(addressOf(configText), 16);

@@ -12,7 +12,7 @@ export interface Place {
 }
 
 /** What a service host may open, in every sandbox. Sealed files and what it inherits need no place. */
-export function placesFor(home: string): Place[] {
+export function placesFor(home: string, hasGpus: boolean): Place[] {
   const sources = fileURLToPath(new URL("../", import.meta.url));
   const read = [
     // The last is where links below /usr go on, such as to a driver that Debian has several of.
@@ -23,7 +23,8 @@ export function placesFor(home: string): Place[] {
     ...["/sys/devices/system", "/sys/fs/cgroup"],
   ];
   const use = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
-  const gpus = listed("/dev", (name) => name.startsWith("nvidia") || name === "dri");
+  // Which of them CUDA shows to the process is said by its environment; one that has none opens none.
+  const gpus = !hasGpus ? [] : listed("/dev", (name) => name.startsWith("nvidia") || name === "dri");
   if (gpus.length > 0) {
     use.push(...gpus);
     read.push("/proc/devices", "/proc/driver", "/proc/modules", "/sys/bus/pci", "/sys/module/nvidia");

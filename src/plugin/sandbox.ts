@@ -41,18 +41,20 @@ export interface SandboxOptions {
   readonly nodeFlags: readonly string[];
   /** An existing directory, the one that it may write to. */
   readonly home: string;
+  /** Whether it may open the devices of GPUs. */
+  readonly hasGpus: boolean;
   /** How many of its first descriptors the program keeps. */
   readonly descriptors: number;
 }
 
 /** What to start so that a program for Node runs in a sandbox. @throws SANDBOX_UNAVAILABLE */
-export function sandboxCommand({ sandbox, program, nodeFlags, home, descriptors }: SandboxOptions): Command {
+export function sandboxCommand({ sandbox, program, nodeFlags, home, hasGpus, descriptors }: SandboxOptions): Command {
   const node = (...args: string[]): Command => ({ path: process.execPath, args: [...nodeFlags, ...args] });
   if (sandbox === "none") return node(program);
   verifyFilters();
   const confine = fileURLToPath(new URL("./confine.ts", import.meta.url));
-  const confined = node(confine, `${descriptors}`, program, SANDBOX_WORD);
-  return sandbox === "bwrap" ? bubblewrapCommand(confined, home) : confined;
+  const confined = node(confine, `${descriptors}`, hasGpus ? "gpus" : "no-gpus", program, SANDBOX_WORD);
+  return sandbox === "bwrap" ? bubblewrapCommand(confined, home, hasGpus) : confined;
 }
 
 /**

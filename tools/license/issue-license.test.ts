@@ -113,6 +113,18 @@ test("several items at once are licensed only where every tensor takes any numbe
   expect(await codeOfAsync(() => issueLicense(fixed))).toBe("VENDOR_DESCRIPTION_INVALID");
 });
 
+test("what a service takes of its host is in its license, where its vendor says it", async () => {
+  const host = await useHost();
+  const needs = { cpuCores: 2, memoryMiB: 512 };
+  const input = await useInput(host, { description: await useServices({ needs }) });
+  await issueLicense(input);
+  expect((await authorize(input.out, host)).conf.services[0]!.needs).toEqual(needs);
+  expect(await codeOfAsync(() => useServices({ needs: { gpus: 1 } }))).toBe("VENDOR_DESCRIPTION_INVALID");
+  // The plugin is made on a GPU already when its license is, and this one runs on none.
+  const onGpu = await useInput(host, { description: await useServices({ needs: { gpus: 1, gpuMemoryMiB: 1 } }) });
+  expect(await codeOfAsync(() => issueLicense(onGpu))).toBe("SERVICE_START_FAILED");
+});
+
 test("the same license does not hold on another host", async () => {
   const [host, other] = [await useHost(), await useHost()];
   const input = await useInput(host);

@@ -128,8 +128,9 @@ async function prepareService(
     name: service.name,
     files: files.map(({ name, role, path }) => ({ name, role, path })),
     config: pluginConfigOf(service),
+    needsGpu: (service.needs?.gpus ?? 0) > 0,
   });
-  const { name, version, config, entitlements, parameters, maxBatchSize, limits } = service;
+  const { name, version, config, entitlements, parameters, maxBatchSize, needs, limits } = service;
   const obstacle = maxBatchSize === undefined ? undefined : batchingObstacle(instance);
   if (obstacle !== undefined) {
     throw new SignetError("VENDOR_DESCRIPTION_INVALID", `services.${name}.maxBatchSize: ${obstacle}`);
@@ -139,6 +140,7 @@ async function prepareService(
     ...{ name, version, files: listed, config, entitlements, parameters, ...instance, limits },
     // Left out of licenses that say nothing of it, which servers older than it take too.
     ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
+    ...(needs === undefined ? {} : { needs }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { describeIssue, parseYaml } from "../../src/config/index.ts";
+import { type DeclaredNeeds, describeIssue, needsObstacle, needsSchema, parseYaml } from "../../src/config/index.ts";
 import { SignetError } from "../../src/errors.ts";
 import {
   type Enforcement,
@@ -49,6 +49,12 @@ const service = z.strictObject({
   entitlements: entitlementsSchema.default({}),
   parameters: z.record(z.string().max(64), parameter).default({}),
   maxBatchSize: maxBatchSizeSchema.optional(),
+  needs: needsSchema
+    .superRefine((needs, context) => {
+      const message = needsObstacle(needs);
+      if (message !== undefined) context.addIssue({ code: "custom", message });
+    })
+    .optional(),
   limits: limits.prefault({}),
 });
 
@@ -94,6 +100,8 @@ export interface DescribedService {
   readonly parameters: Readonly<Record<string, string>>;
   /** Undefined where the first dimension of the tensors is no number of items. */
   readonly maxBatchSize?: number | undefined;
+  /** What each process of it takes of its host; undefined where that is not said. */
+  readonly needs?: DeclaredNeeds | undefined;
   readonly limits: Limits;
 }
 

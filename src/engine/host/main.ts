@@ -43,6 +43,7 @@ async function start(message: Extract<ToHost, { type: "start" }>): Promise<void>
   instance = plugin.create(
     message.config,
     message.files.filter((file) => file.role === "model"),
+    message.device,
   );
   const instanceFacts = plugin.describe(instance);
   // Parsed here only to give the workers their tensor names; the gateway parses it again for itself.
