@@ -580,6 +580,12 @@ export const errorCatalogue = {
     meaning: "The job has no result, because it has not ended, or not well.",
     next: "`signet jobs watch` waits until a job ends; `signet jobs status` says why one failed.",
   },
+  JOB_ATTEMPT_LOST: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "What ran the job ended, or was not heard of any more, before the job ended.",
+    next: "Nothing to do: the job waits again.",
+  },
   JOB_ATTEMPTS_EXHAUSTED: {
     status: "INTERNAL",
     exit: 1,

@@ -1,0 +1,13 @@
+import type { Dialect } from "../sql/database.ts";
+
+export const sqliteDialect: Dialect = {
+  now: "cast(unixepoch('subsec') * 1000 as integer)",
+  integer: "integer",
+  real: "real",
+  text: "text",
+  bytes: "blob",
+  table: (isKeyed) => (isKeyed ? "strict, without rowid" : "strict"),
+  each: (parameter) => `select value from json_each(${parameter})`,
+  // There is one writer at a time.
+  forUpdate: "",
+};
