@@ -25,6 +25,7 @@ import {
   type FirstAuthorization,
   Inference,
   type InstalledAuthorization,
+  JobPlatform,
   LicenseUpkeep,
   LogSettings,
   openAccess,
@@ -115,6 +116,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const inference = new Inference({ runLog, log, sharedMemory, tracing, responseCache });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
   const processes = new ProcessTally();
+  let platform: JobPlatform | undefined;
   const isReady = () => !isStopping && inference.isReady;
 
   function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
@@ -146,6 +148,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
           // Whatever it is, it is not the process any more that the answers came from, or not yet.
           responseCache.clear(conf.name);
           showHealth();
+          platform?.wake(conf.name);
         }
       },
     });
@@ -176,6 +179,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     certificates?.close();
     metrics?.close();
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
+    await platform?.close();
     closeLedger(ledger, log);
     await runLog.close();
     await tracing.close();
@@ -189,11 +193,15 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     if (httpListen !== null) await verifyBindable(httpListen);
     if (metricsListen !== null) await verifyBindable(metricsListen);
     const tls = openTls(listen);
+    const { jobs: settings } = config;
+    const jobPlatform = await JobPlatform.open({ settings, directory: data.jobsDir, host: ledger.id, inference, log });
+    platform = jobPlatform;
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
     const edge = {
       tls,
       maxMessageBytes: config.maxMessageMiB * 2 ** 20,
       inference,
+      jobs: jobPlatform.jobs,
       repository,
       sharedMemory,
       tracing,
@@ -247,6 +255,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     const facts = { address, http: httpAddress, metrics: metricsAddress, tls: tls !== null, version: packageVersion() };
     await recordStart(audit, data, facts);
     await upkeep.start();
+    await jobPlatform.start();
     return { address, httpAddress, metricsAddress, listener, upkeep };
   }
 
@@ -267,6 +276,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     isStopping = true;
     showHealth();
     log.info({ drainMs: config.drainMs }, "stopping: finishing what runs");
+    platform?.stop();
     const closing = listener.startClosing();
     const closingHttp = http?.startClosing();
     await Promise.all([

@@ -19,7 +19,13 @@ const MAX_OPEN_MESSAGE_BYTES = 1024;
 /** Every request but those of inference is a name or two. A thousand streams of one connection may each bring one. */
 const MAX_SMALL_MESSAGE_BYTES = 128 * 1024;
 const STREAM = "/inference.GRPCInferenceService/ModelStreamInfer";
-const LARGE: ReadonlySet<string> = new Set(["/inference.GRPCInferenceService/ModelInfer", STREAM]);
+const WATCH = "/signet.v1.JobService/WatchJob";
+const LARGE: ReadonlySet<string> = new Set([
+  ...["/inference.GRPCInferenceService/ModelInfer", STREAM],
+  ...["/signet.v1.JobService/DoJobs", "/signet.v1.JobService/UploadArtifact"],
+]);
+/** Calls that go on for so long that their caller is looked at again. */
+const LONG: ReadonlySet<string> = new Set([STREAM, WATCH]);
 
 /** What the gate found out, for the handler of the same call. */
 const identities = new WeakMap<Metadata, Identity>();
@@ -83,7 +89,7 @@ export function createCallGate(options: CallGateOptions): ServerInterceptor {
               return;
             }
             identities.set(metadata, admission.identity);
-            if (path === STREAM) renewals.set(metadata, authenticate);
+            if (LONG.has(path)) renewals.set(metadata, authenticate);
             pass(metadata);
           },
           // Comes once for every call, however it ends.

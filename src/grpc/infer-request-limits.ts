@@ -47,14 +47,30 @@ const requestRules: Rules = {
   7: { counts: "part" },
 };
 
+const jobRules: Rules = {
+  1: { counts: "part", inside: requestRules },
+  2: { counts: "part", inside: { 4: { counts: "parts", packed: VARINT } } },
+  5: { counts: "part" },
+};
+
 interface Tally {
   parts: number;
   weight: number;
+  readonly maxParts: number;
 }
 
 /** @throws REQUEST_MALFORMED where the bytes are not protobuf or have too many parts, REQUEST_TOO_LARGE for too many typed elements */
 export function verifyInferRequestBytes(bytes: Uint8Array): void {
-  walk(bytes, 0, bytes.length, requestRules, { parts: 0, weight: 0 });
+  walk(bytes, 0, bytes.length, requestRules, { parts: 0, weight: 0, maxParts: MAX_PARTS });
+}
+
+/**
+ * The same for the bytes of a DoJobsRequest. All of its jobs together may have as many typed elements as one request.
+ * @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE
+ */
+export function verifyDoJobsBytes(bytes: Uint8Array): void {
+  const tally = { parts: 0, weight: 0, maxParts: MAX_PARTS * 8 };
+  walk(bytes, 0, bytes.length, { 1: { counts: "part", inside: jobRules } }, tally);
 }
 
 function walk(bytes: Uint8Array, start: number, end: number, rules: Rules, tally: Tally): void {
@@ -98,10 +114,10 @@ function count(bytes: Uint8Array, start: number, end: number, wireType: number, 
     return;
   }
   tally.parts += isPacked ? packedCount(bytes, start, end, VARINT) : 1;
-  if (tally.parts > MAX_PARTS) {
+  if (tally.parts > tally.maxParts) {
     throw new SignetError(
       "REQUEST_MALFORMED",
-      `expected at most ${MAX_PARTS} inputs, outputs, parameters and dimensions together, found more`,
+      `expected at most ${tally.maxParts} inputs, outputs, parameters and dimensions together, found more`,
     );
   }
 }

@@ -12,6 +12,8 @@ import { createCredentials } from "./credentials.ts";
 import { directRoutes } from "./direct-infer.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
+import { jobService } from "./job-messages.ts";
+import { jobHandlers } from "./jobs.ts";
 import { inferenceService } from "./messages.ts";
 import { NodeTransportServer } from "./node-transport-server.ts";
 import { addReflection } from "./reflection.ts";
@@ -36,7 +38,7 @@ export interface GrpcServerOptions extends InferenceEdge {
   readonly log: Log;
 }
 
-const webServices = ["inference.GRPCInferenceService", "grpc.health.v1.Health"] as const;
+const webServices = ["inference.GRPCInferenceService", "signet.v1.JobService", "grpc.health.v1.Health"] as const;
 /** How long clients get to close their connections when the server stops, ms. */
 const GOODBYE_MS = 500;
 /** Streams of one connection; more than any well-meaning client opens, few enough to bound its memory. */
@@ -76,10 +78,12 @@ export class GrpcServer {
     countConnections(this.#server, options.connections);
     reportDrops(this.#server, options);
     this.#server.addService(inference, inferenceHandlers(options));
+    this.#server.addService(jobService(), jobHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
     if (options.reflection) {
       addReflection(this.#server, {
         "inference.GRPCInferenceService": inference,
+        "signet.v1.JobService": jobService(),
         "grpc.health.v1.Health": healthService,
       });
     }

@@ -30,12 +30,23 @@ export interface InferenceCall {
   readonly queueTimeoutMs: number | null;
   /** When the client stops waiting, on the clock of performance.now(); Infinity where it does not say. */
   readonly deadlineMs: number;
+  /** For a job that outlives the call it came by. */
+  readonly lasting?: LastingJob;
+}
+
+/** A job that has a name already, and whose answer never comes from a cache. */
+export interface LastingJob {
+  readonly id: string;
+  /** Native code is done with it, or never began it. @param charged whether it was a run */
+  over(charged: boolean): void;
 }
 
 export interface InferenceResult {
   readonly version: string;
   /** Their bytes may lie in memory that is used again after `release`; who keeps them copies them. */
   readonly outputs: readonly AnsweredOutput[];
+  /** Time in native code; 0 for an answer from the cache. */
+  readonly runMs: number;
   /** Where the service's license stands; null while its end is far. */
   readonly nearEnd: LicenseTime | null;
   /** Nobody reads the outputs any more. Twice is once. */
@@ -85,7 +96,8 @@ export class InferCall implements Job, JobEnd, Charge, InferenceResult {
   readonly #identity: Identity;
   readonly #peer: string;
   readonly #end: InferenceEnd;
-  readonly #jobId = newJobId();
+  readonly #lasting: LastingJob | undefined;
+  readonly #jobId: string;
   readonly #arrivedMs = performance.now();
   readonly #trace: Trace | undefined;
   #tensors: InferTensors | undefined;
@@ -116,6 +128,8 @@ export class InferCall implements Job, JobEnd, Charge, InferenceResult {
     this.#identity = identity;
     this.#peer = call.peer;
     this.#end = end;
+    this.#lasting = call.lasting;
+    this.#jobId = call.lasting?.id ?? newJobId();
     this.version = conf.version;
     this.priority = call.priority === 0 ? NORMAL_PRIORITY : call.priority;
     this.queueTimeoutMs = call.queueTimeoutMs;
@@ -140,8 +154,18 @@ export class InferCall implements Job, JobEnd, Charge, InferenceResult {
       this.failed(SignetError.from(error));
       return;
     }
-    if (service.isCached) this.#lookUp();
+    if (service.isCached && this.#lasting === undefined) this.#lookUp();
     else this.#enter();
+  }
+
+  /** Time in native code. */
+  get runMs(): number {
+    return this.#durationMs;
+  }
+
+  /** How far native code is; undefined where it is not at it. */
+  get progress(): SubmittedJob["progress"] {
+    return this.#submitted?.progress;
   }
 
   /** The caller is gone. */
@@ -303,6 +327,7 @@ export class InferCall implements Job, JobEnd, Charge, InferenceResult {
       charged,
       runsLeft: this.#parts.present(this.#service).authorization.runsLeft,
     });
+    this.#lasting?.over(charged);
   }
 }
 

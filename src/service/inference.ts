@@ -164,7 +164,8 @@ export class Inference {
 export function keepOutputs(lent: InferenceResult): InferenceResult {
   const outputs = lent.outputs.map((output) => ({ ...output, data: new Uint8Array(output.data) }));
   lent.release();
-  return { version: lent.version, outputs, nearEnd: lent.nearEnd, release: () => {} };
+  const { version, runMs, nearEnd } = lent;
+  return { version, outputs, runMs, nearEnd, release: () => {} };
 }
 
 function mapByName(services: readonly Service[]): ReadonlyMap<string, Service> {

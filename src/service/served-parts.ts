@@ -1,4 +1,5 @@
 import type { Inference } from "./inference.ts";
+import type { Jobs } from "./jobs/jobs.ts";
 import type { LogSettings } from "./log-settings.ts";
 import type { Repository } from "./repository.ts";
 import type { SharedMemory } from "./shared-memory.ts";
@@ -8,6 +9,7 @@ import type { Tracing } from "./tracing.ts";
 export interface ServedParts {
   readonly inference: Inference;
   readonly repository: Repository;
+  readonly jobs: Jobs;
   readonly sharedMemory: SharedMemory;
   readonly tracing: Tracing;
   readonly logSettings: LogSettings;

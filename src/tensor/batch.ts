@@ -19,7 +19,7 @@ export function findUnbatchable(tensors: readonly TensorSpec[]): TensorSpec | un
  * @param inputs validated against tensors that can be batched
  * @throws REQUEST_MALFORMED
  */
-export function verifyBatchSize(inputs: readonly Tensor[], maxBatchSize: number): number {
+export function verifyBatchSize(inputs: readonly Omit<Tensor, "data">[], maxBatchSize: number): number {
   const size = inputs[0]!.shape[0]!;
   for (const { name, shape } of inputs) {
     const where = `input ${quoteName(name)}: first dimension`;

@@ -13,4 +13,4 @@ export {
 } from "./parameters.ts";
 export { quoteName } from "./quote-name.ts";
 export { elementCount, MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
-export { validateInputs, validateOutputs } from "./validate.ts";
+export { validateInputDeclarations, validateInputs, validateOutputs } from "./validate.ts";

@@ -12,12 +12,34 @@ import { MAX_RANK, type Tensor, type TensorSpec } from "./tensor.ts";
  * @throws REQUEST_MALFORMED naming the input, what was expected and what was found.
  */
 export function validateInputs(inputs: readonly Tensor[], specs: readonly TensorSpec[]): Tensor[] {
-  const ordered: (Tensor | undefined)[] = new Array(specs.length).fill(undefined);
+  return inOrder(inputs, specs, (input, spec) => {
+    validateDeclaration(input, spec);
+    validateSize(input);
+  });
+}
+
+/**
+ * The same for inputs whose data is not at hand: all but how long it is.
+ * @throws REQUEST_MALFORMED
+ */
+export function validateInputDeclarations<Input extends Omit<Tensor, "data">>(
+  inputs: readonly Input[],
+  specs: readonly TensorSpec[],
+): Input[] {
+  return inOrder(inputs, specs, validateDeclaration);
+}
+
+function inOrder<Input extends { readonly name: string }>(
+  inputs: readonly Input[],
+  specs: readonly TensorSpec[],
+  validate: (input: Input, spec: TensorSpec) => void,
+): Input[] {
+  const ordered: (Input | undefined)[] = new Array(specs.length).fill(undefined);
   for (const input of inputs) {
     const index = specs.findIndex((spec) => spec.name === input.name);
     if (index < 0) throw malformed(input, `expected one of ${listNames(specs)}, found another name`);
     if (ordered[index] !== undefined) throw malformed(input, "expected it once, found it twice");
-    validateTensor(input, specs[index]!);
+    validate(input, specs[index]!);
     ordered[index] = input;
   }
   return ordered.map((input, index) => {
@@ -45,16 +67,15 @@ export function validateOutputs(names: readonly string[], specs: readonly Tensor
   });
 }
 
-/** One tensor against its spec. The caller has matched the names. @throws REQUEST_MALFORMED */
-function validateTensor(tensor: Tensor, spec: TensorSpec): void {
+/** What one tensor says of itself, against its spec. The caller has matched the names. @throws REQUEST_MALFORMED */
+function validateDeclaration(tensor: Omit<Tensor, "data">, spec: TensorSpec): void {
   if (tensor.datatype !== spec.datatype) {
     throw malformed(tensor, `expected datatype ${spec.datatype}, found ${tensor.datatype}`);
   }
   validateShape(tensor, spec);
-  validateSize(tensor);
 }
 
-function validateShape(tensor: Tensor, spec: TensorSpec): void {
+function validateShape(tensor: Omit<Tensor, "data">, spec: TensorSpec): void {
   const { shape } = tensor;
   const rank = spec.shape.length;
   if (shape.length !== rank || rank > MAX_RANK) {

@@ -40,7 +40,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   metrics: ["errors.ts", "telemetry", "config", "license", "engine", "audit", "listener", "service"],
   grpc: [
     ...["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener"],
-    "service",
+    ...["store", "service"],
   ],
   http: [
     ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
