@@ -15,13 +15,13 @@ export {
   parsePluginFacts,
   pluginFactsSchema,
 } from "./description.ts";
+export { dieWithParent } from "./die-with-parent.ts";
 export { readElf } from "./elf.ts";
 export { exportedSymbols } from "./elf-symbols.ts";
 export { probeSealedMemory, readKernelClock } from "./kernel-probe.ts";
 export {
   closeOthersOnExec,
   createPipe,
-  dieWithParent,
   exchangeNames,
   exitNow,
   knock,

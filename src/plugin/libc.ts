@@ -30,6 +30,8 @@ const futexCall = libc.func(
 );
 const pipe2Call = libc.func("int pipe2(_Out_ int *ends, int flags)");
 const writeCall = libc.func("intptr_t write(int fd, const void *bytes, size_t count)");
+const pollCall = libc.func("int poll(void *descriptors, unsigned long count, int timeout_ms)");
+const getsockoptCall = libc.func("int getsockopt(int fd, int level, int name, void *value, void *bytes)");
 
 const MFD_CLOEXEC = 0x01;
 const MFD_ALLOW_SEALING = 0x02;
@@ -54,6 +56,9 @@ const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const MAP_PRIVATE = 2;
 const PR_SET_PDEATHSIG = 1;
+const POLLHUP = 0x10;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 /** The working directory, for calls that take a directory and a path. */
@@ -209,9 +214,25 @@ export function keepOnExec(fd: number): void {
   if (fcntlInt(fd, F_SETFD, "int", 0) !== 0) throw new SystemCallError("fcntl(F_SETFD)");
 }
 
-/** From now on the kernel ends this process when the thread that started it does, whatever it is busy with then. */
-export function dieWithParent(): void {
+/** From now on the kernel ends this process when the thread that started it does; nothing, where that was before. */
+export function askForDeathWithParent(): void {
   if (prctlCall(PR_SET_PDEATHSIG, osConstants.signals.SIGKILL) !== 0) throw new SystemCallError("prctl");
+}
+
+/** Whether nobody has the other end of a socket or pipe any more. */
+export function hasHungUp(fd: number): boolean {
+  const descriptor = new DataView(new ArrayBuffer(8)); // struct pollfd
+  descriptor.setInt32(0, fd, true);
+  if (pollCall(descriptor, 1, 0) < 0) throw new SystemCallError("poll");
+  return (descriptor.getInt16(6, true) & POLLHUP) !== 0;
+}
+
+/** The process that made the pair that a socket is of; 0 where that is in a name space from which this one sees nothing. */
+export function peerPid(fd: number): number {
+  const credentials = new Int32Array(3); // struct ucred
+  const bytes = new Uint32Array([credentials.byteLength]);
+  if (getsockoptCall(fd, SOL_SOCKET, SO_PEERCRED, credentials, bytes) !== 0) throw new SystemCallError("getsockopt");
+  return credentials[0]!;
 }
 
 /** Ends the process at once. process.exit() waits for worker threads, for ever if one is stuck in native code. */

@@ -1,9 +1,10 @@
 import { CardReader, dieWithParent, exitNow } from "../../plugin/index.ts";
 import { openParentChannel } from "../channel.ts";
+import { CHANNEL_FD } from "../protocol.ts";
 
 // Asks the driver's library that is named as argument, as often as the gateway asks this process.
 
-dieWithParent();
+dieWithParent(CHANNEL_FD);
 // Threads and exit handlers of the driver are none of our concern.
 const end = () => exitNow(0);
 let reader: CardReader | undefined;

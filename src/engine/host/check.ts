@@ -10,6 +10,7 @@ import {
   parsePluginFacts,
 } from "../../plugin/index.ts";
 import type { CheckTask, ScenarioResult } from "../check-protocol.ts";
+import { CHANNEL_FD } from "../protocol.ts";
 import { checkFacts } from "./check-describe.ts";
 import { checkInstance, checkMemory, openInstance } from "./check-instance.ts";
 import { CheckReport, caughtSignals, receiveTask, tell } from "./check-process.ts";
@@ -91,7 +92,7 @@ function factsOf(probe: PluginProbe): PluginFacts {
 }
 
 // A check that is interrupted must leave nothing behind, also where the plugin never returns.
-dieWithParent();
+dieWithParent(CHANNEL_FD);
 // A vendor sees here what the plugin may not do there.
 closeSandbox();
 const task = await receiveTask();

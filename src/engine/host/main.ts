@@ -11,7 +11,7 @@ import {
   Slots,
 } from "../../plugin/index.ts";
 import { openParentChannel } from "../channel.ts";
-import { BEAT_INTERVAL_MS, type FromHost, type ToHost } from "../protocol.ts";
+import { BEAT_INTERVAL_MS, CHANNEL_FD, type FromHost, type ToHost } from "../protocol.ts";
 import type { WorkerTask } from "./worker.ts";
 
 /**
@@ -87,7 +87,7 @@ function receive(message: ToHost): void {
 }
 
 // A gateway that is killed must leave nothing behind, also where this thread is inside a plugin's create().
-dieWithParent();
+dieWithParent(CHANNEL_FD);
 closeSandbox();
 
 // A terminal and systemd signal every process of the server at once; the jobs in here end when the gateway says so.
