@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Cell, cells } from "./cells.ts";
 import { Fleet } from "./fleet.ts";
@@ -43,7 +44,8 @@ if (plan.length === 0) {
 
 const fleet = new Fleet();
 const warm = new Set<OwnServer>();
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => fleet.keep([]).finally(() => process.exit(1)));
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => interruption.abort(new Error("interrupted")));
 try {
   const { processor, cores, memoryGiB, kernel, node, load } = machine;
   console.log(`${cores} x ${processor}, ${memoryGiB} GiB, Linux ${kernel}, Node ${node}, load ${load}`);
@@ -54,9 +56,13 @@ try {
     results.push(result);
     console.log(`\n${formatCell(result)}`);
   }
+} catch (error) {
+  if (error !== interruption.signal.reason) throw error;
+  console.error("interrupted");
 } finally {
   await fleet.keep([]);
 }
+if (interruption.signal.aborted) process.exit(1);
 console.log(`\n${formatVerdict(results)}`);
 if (leftOut.length > 0) console.log(`left out: ${leftOut.join("; ")}`);
 const result: Result = { measuredAt, machine, rounds, secondsEach, cells: results, leftOut, failures };
@@ -87,20 +93,34 @@ async function measureCell(cell: Cell, kinds: readonly ServerKind[]): Promise<Ro
   const failed = new Set<ServerKind>();
   for (let round = 0; round < rounds; round++) {
     for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
+      await hearSignals();
       if (failed.has(kind)) continue;
       try {
         const server = kind.of ?? kind;
         const isFirst = server.isCompiledUnderLoad === true && !warm.has(server);
         warm.add(server);
         const warmUp = isFirst ? firstWarmUpSeconds : round === 0 ? 4 * warmUpSeconds : warmUpSeconds;
-        found.add(kind.name, measure(await fleet.start(kind), cell, secondsEach, warmUp));
+        const started = await fleet.start(kind);
+        await hearSignals();
+        found.add(kind.name, measure(started, cell, secondsEach, warmUp));
       } catch (error) {
+        if (interruption.signal.aborted) throw error;
         failed.add(kind);
         fail((error as Error).message);
       }
     }
   }
   return found;
+}
+
+/**
+ * A measurement keeps this process busy until it ends, so signals are heard in between: in the second turn, if the first
+ * was under way. @throws what the run was interrupted with
+ */
+async function hearSignals(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
+  interruption.signal.throwIfAborted();
 }
 
 /** Says it once, also of a server that several cells need and that did not start. */
