@@ -5,13 +5,18 @@ import { loadSync, type MessageTypeDefinition } from "@grpc/proto-loader";
 interface FileDescriptor {
   readonly name: string;
   readonly package: string;
-  readonly dependency: readonly string[];
   readonly messageType: readonly MessageDescriptor[];
   readonly enumType: readonly Named[];
-  readonly service: readonly (Named & { readonly method: readonly Named[] })[];
+  readonly service: readonly (Named & { readonly method: readonly MethodDescriptor[] })[];
+}
+
+interface MethodDescriptor extends Named {
+  readonly inputType: string;
+  readonly outputType: string;
 }
 
 interface MessageDescriptor extends Named {
+  readonly field: readonly { readonly typeName: string }[];
   readonly nestedType: readonly MessageDescriptor[];
   readonly enumType: readonly Named[];
 }
@@ -34,7 +39,12 @@ export class Descriptors {
     const loaded = loadSync("google/protobuf/descriptor.proto", { arrays: true, defaults: true });
     const { deserialize } = loaded["google.protobuf.FileDescriptorProto"] as MessageTypeDefinition<object, object>;
     for (const service of services) {
-      for (const bytes of filesOf(service)) this.#add(deserialize(bytes) as FileDescriptor, bytes);
+      const bytes = filesOf(service);
+      const files = bytes.map((each) => deserialize(each) as FileDescriptor);
+      files.forEach((file, index) => {
+        const dependencies = dependenciesOf(file, files);
+        this.#add(file, { dependencies, bytes: Buffer.concat([bytes[index]!, ...dependencies.map(asDependency)]) });
+      });
     }
   }
 
@@ -53,8 +63,8 @@ export class Descriptors {
     return [...names].flatMap((name) => this.#files.get(name)?.bytes ?? []);
   }
 
-  #add({ name, package: scope, dependency, messageType, enumType, service }: FileDescriptor, bytes: Buffer): void {
-    this.#files.set(name, { dependencies: dependency, bytes });
+  #add({ name, package: scope, messageType, enumType, service }: FileDescriptor, file: File): void {
+    this.#files.set(name, file);
     const services = service.flatMap((one) => [one.name, ...one.method.map((method) => `${one.name}.${method.name}`)]);
     for (const symbol of [...typesOf(messageType, enumType), ...services]) {
       this.#fileBySymbol.set(`${scope}.${symbol}`, name);
@@ -66,6 +76,27 @@ export class Descriptors {
 function filesOf(service: ServiceDefinition): readonly Buffer[] {
   const [method] = Object.values(service) as unknown as { requestType: MessageTypeDefinition<object, object> }[];
   return method?.requestType.fileDescriptorProtos ?? [];
+}
+
+/** protobufjs forgets what a file imports, so it is found by the types that are used. */
+function dependenciesOf(file: FileDescriptor, files: readonly FileDescriptor[]): string[] {
+  const methods = file.service.flatMap(({ method }) => method);
+  const used = [
+    ...methods.flatMap(({ inputType, outputType }) => [inputType, outputType]),
+    ...file.messageType.flatMap(usedBy),
+  ];
+  return files
+    .filter((other) => other !== file && used.some((name) => `.${name}`.includes(`.${other.package}.`)))
+    .map(({ name }) => name);
+}
+
+/** Field 3 of a FileDescriptorProto, to be appended to one. */
+function asDependency(file: string): Buffer {
+  return Buffer.concat([Buffer.of(0x1a, Buffer.byteLength(file)), Buffer.from(file)]);
+}
+
+function usedBy({ field, nestedType }: MessageDescriptor): string[] {
+  return [...field.map(({ typeName }) => typeName), ...nestedType.flatMap(usedBy)];
 }
 
 function typesOf(messages: readonly MessageDescriptor[], enums: readonly Named[]): string[] {

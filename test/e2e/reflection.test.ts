@@ -29,7 +29,10 @@ describe.skipIf("missing" in tools)(`grpcurl, unmodified${reason}`, () => {
     const { out, exit } = await ask(host.server.address, "list");
     expect([exit, out.trim().split("\n")]).toEqual([
       0,
-      ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "inference.GRPCInferenceService"],
+      [
+        ...["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"],
+        ...["inference.GRPCInferenceService", "signet.v1.JobService"],
+      ],
     ]);
     const { out: methods } = await ask(host.server.address, "list", "inference.GRPCInferenceService");
     expect(methods.trim().split("\n")).toHaveLength(20);
@@ -41,6 +44,7 @@ describe.skipIf("missing" in tools)(`grpcurl, unmodified${reason}`, () => {
     expect(out).toContain("rpc ModelInfer ( .inference.ModelInferRequest ) returns ( .inference.ModelInferResponse );");
     const { out: message } = await ask(host.server.address, "describe", "inference.ModelInferRequest.InferInputTensor");
     expect(message).toContain("map<string, .inference.InferParameter> parameters = 4;");
+    expect(out).toContain("rpc DoJobs ( .signet.v1.DoJobsRequest ) returns ( .signet.v1.DoJobsResponse );");
     const { out: method } = await ask(host.server.address, "describe", "inference.GRPCInferenceService.ModelReady");
     expect(method).toContain("inference.ModelReadyRequest");
   });
