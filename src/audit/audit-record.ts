@@ -12,6 +12,8 @@ const auditEvents = [
   "service.ended",
   "service.loaded",
   "service.unloaded",
+  "service.quarantined",
+  "service.released",
   "settings.changed",
   "service.refused",
   // The license

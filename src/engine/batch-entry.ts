@@ -26,6 +26,10 @@ export class BatchEntry extends Entry {
     for (const member of members) member.batch = this;
   }
 
+  override get ids(): readonly string[] {
+    return this.#members.flatMap(({ ids }) => ids);
+  }
+
   /** Charges each, and lays those that may run side by side. @throws what the last was refused with, where none may */
   override prepare(service: string, slot: Uint8Array): WrittenInputs {
     verifyRoom(service, this.inputs, slot);

@@ -4,6 +4,7 @@ import type { Progress, RunReply } from "../plugin/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
 import type { Entry, EntryOwner, Lateness } from "./entry.ts";
 import type { HostProcess } from "./host-process.ts";
+import type { RunningJob } from "./job.ts";
 import type { Line } from "./line.ts";
 import { tensorsFromReply } from "./output.ts";
 import { LentResult } from "./result.ts";
@@ -11,6 +12,7 @@ import { RunTime } from "./run-time.ts";
 import type { SlotPool } from "./slot-pool.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { Turns } from "./turns.ts";
+import { Writers } from "./writers.ts";
 
 export interface DispatcherOptions {
   /** The service. */
@@ -45,6 +47,7 @@ export class Dispatcher implements EntryOwner {
   readonly #supervisor: Supervisor;
   readonly #turns = new Turns<Entry>();
   readonly #runTime = new RunTime();
+  readonly #writers = new Writers();
   /** Which has the jobs; it may be ending. */
   #host: HostProcess | undefined;
 
@@ -59,6 +62,16 @@ export class Dispatcher implements EntryOwner {
   /** Jobs whose turn it is. */
   get running(): number {
     return this.#turns.running.size;
+  }
+
+  /** The same, each of them. */
+  get runningJobs(): readonly RunningJob[] {
+    return [...this.#turns.running];
+  }
+
+  /** The jobs that may have printed what was not there to be read at that time. */
+  writersSince(ms: number): readonly string[] {
+    return this.#writers.since(ms, this.#turns.running);
   }
 
   /** Jobs in the process that wait for their turn there. */
@@ -150,7 +163,7 @@ export class Dispatcher implements EntryOwner {
       runsApart = entry.canRunApart(failure);
       if (!runsApart) entry.fail(failure);
     }
-    if (!runsApart) this.#leave(entry);
+    if (!runsApart) this.#leave(entry, repliedMs);
     else for (const each of this.#goBack(entry)) each.isAlone = true;
     if (result === undefined || !this.#pool.mayLend(slot)) this.#pool.give(slot);
     if (result !== undefined) entry.succeed(result);
@@ -163,7 +176,7 @@ export class Dispatcher implements EntryOwner {
     if (this.#pool.slots.task(slot).recall()) {
       for (const each of this.#goBack(entry)) if (++each.losses > MAX_LOSSES) this.cancel(each, reason);
     } else {
-      this.#leave(entry);
+      this.#leave(entry, performance.now());
       entry.fail(reason);
     }
     this.#pool.give(slot);
@@ -171,7 +184,8 @@ export class Dispatcher implements EntryOwner {
   }
 
   /** A job that ran has left its slot, and another has its turn. */
-  #leave(entry: Entry): void {
+  #leave(entry: Entry, nowMs: number): void {
+    this.#writers.ended(entry, nowMs);
     entry.end();
     entry.charge!.ended();
     const next = this.#turns.end(entry);

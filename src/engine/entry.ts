@@ -97,6 +97,12 @@ export class Entry implements Deadline, Waiter, SubmittedJob, Batchable {
     return this.job.inputs;
   }
 
+  /** Of the jobs that it is. */
+  get ids(): readonly string[] {
+    const { id } = this.job;
+    return id === undefined ? [] : [id];
+  }
+
   /** Bytes that its inputs take in a slot. */
   get bytes(): number {
     return inputBytes(this.job.inputs);

@@ -13,7 +13,7 @@ import { Channel } from "./channel.ts";
 import type { Child } from "./child.ts";
 import type { VisibleGpus } from "./environment.ts";
 import { Exchange, type Waiter } from "./exchange.ts";
-import { forwardLines } from "./plugin-output.ts";
+import { forwardLines, type OutputLine } from "./plugin-output.ts";
 import { BEAT_INTERVAL_MS, FIRST_FILE_FD, type FromHost, SLOTS_FD, type ToHost } from "./protocol.ts";
 import { residentMemory } from "./resident-memory.ts";
 import { startChild } from "./start-child.ts";
@@ -39,7 +39,7 @@ export interface HostProcessOptions {
   /** Called now and then while jobs lie ahead. */
   readonly onLook: () => void;
   /** A line the plugin wrote to stdout or stderr. */
-  readonly onOutput: (stream: "stdout" | "stderr", line: string) => void;
+  readonly onOutput: (stream: "stdout" | "stderr", line: OutputLine) => void;
 }
 
 /** What the plugin said about itself when it was ready. */

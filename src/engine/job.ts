@@ -4,6 +4,8 @@ import type { Tensor } from "../tensor/index.ts";
 
 /** A unit of work for a service. Its inputs have been checked against the service's tensors, and are in their order. */
 export interface Job {
+  /** By which those who submit it know it; none where nobody does. */
+  readonly id?: string;
   readonly inputs: readonly Tensor[];
   /** Smaller runs earlier. */
   readonly priority: number;
@@ -37,6 +39,16 @@ export interface Charge {
 export interface JobEnd {
   succeeded(result: JobResult): void;
   failed(error: SignetError): void;
+}
+
+/** A job, or several in a batch, that native code is at. */
+export interface RunningJob {
+  readonly ids: readonly string[];
+  /** When its turn began, on the clock of performance.now(). */
+  readonly turnMs: number;
+  readonly progress: Progress | undefined;
+  /** As that of SubmittedJob. */
+  cancel(error: SignetError): void;
 }
 
 /** A job that was submitted. */

@@ -13,7 +13,7 @@ async function forward(chunks: readonly (string | { atMs: number })[]): Promise<
   let now = 0;
   forwardLines(
     stream,
-    (line) => lines.push(line),
+    ({ line }) => lines.push(line),
     () => now,
   );
   for (const chunk of chunks) {

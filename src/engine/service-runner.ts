@@ -1,14 +1,14 @@
 import { SignetError } from "../errors.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { HostFacts } from "./host-process.ts";
-import type { Job, JobEnd, JobResult, SubmittedJob } from "./job.ts";
+import type { Job, JobEnd, JobResult, RunningJob, SubmittedJob } from "./job.ts";
 import { Line, type LineOptions } from "./line.ts";
 import { keepResult } from "./result.ts";
 import { SlotPool } from "./slot-pool.ts";
 import { type ServiceState, Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
 export interface ServiceRunnerOptions
-  extends Omit<SupervisorOptions, "threads" | "pool" | "onLook" | "onReady" | "onGone">,
+  extends Omit<SupervisorOptions, "threads" | "pool" | "writersSince" | "onLook" | "onReady" | "onGone">,
     LineOptions {
   /** Jobs that may run at the same time. */
   readonly concurrency: number;
@@ -47,6 +47,7 @@ export class ServiceRunner {
       ...options,
       threads: options.concurrency,
       pool: this.#pool,
+      writersSince: (ms) => this.#dispatcher.writersSince(ms),
       onLook: () => this.#dispatcher.recallFromLong(),
       onReady: () => this.#dispatcher.fill(),
       onGone: () => {
@@ -84,6 +85,16 @@ export class ServiceRunner {
 
   get running(): number {
     return this.#dispatcher.running;
+  }
+
+  /** Jobs that native code is at, to be looked at now and then. */
+  get runningJobs(): readonly RunningJob[] {
+    return this.#dispatcher.runningJobs;
+  }
+
+  /** Ends of its process since a job last succeeded. */
+  get endsInARow(): number {
+    return this.#supervisor.endsInARow;
   }
 
   /** Room for the tensors of one job, bytes. */
@@ -153,6 +164,7 @@ export class ServiceRunner {
       return refuse("DEADLINE_EXCEEDED", ": the call's deadline had passed when it arrived");
     }
     if (this.#supervisor.refusal) return this.#supervisor.refusal;
+    if (this.#supervisor.quarantine) return this.#supervisor.quarantine;
     if (this.state === "stopped" || this.state === "unloaded") return this.#goneError();
     const isReady = this.state === "ready";
     const hasTurn = isReady && this.running < this.#dispatcher.mostRunning;
@@ -199,10 +211,10 @@ export class ServiceRunner {
     return this.#unloading;
   }
 
-  /** Starts the process again after `unload`. Resolves with null when the service is ready, else with why not. */
+  /** Starts the process again after `unload` or quarantine. Resolves with null when the service is ready, else with why not. */
   async load(): Promise<SignetError | null> {
     await this.#unloading;
-    if (this.state === "unloaded") return await this.start();
+    if (this.state === "unloaded" || this.state === "quarantined") return await this.start();
     if (this.state === "ready") return null;
     const cause = { cause: this.#supervisor.lastError };
     return this.#supervisor.refusal ?? new SignetError("SERVICE_NOT_READY", `${this.name} is ${this.state}`, cause);
@@ -237,6 +249,7 @@ export class ServiceRunner {
   }
 
   #goneError(): SignetError {
+    if (this.#supervisor.quarantine) return this.#supervisor.quarantine;
     if (this.state !== "unloaded") return new SignetError("SHUTTING_DOWN", `${this.name} is stopping`);
     // The first words are Triton's, which some clients look for.
     const words = `Request for unknown model: '${this.name}' has no available versions, it was unloaded`;

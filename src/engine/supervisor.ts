@@ -12,18 +12,38 @@ import { WarmUp, type WarmUpRequest } from "./warm-up.ts";
  *        ▲  │        │
  *        │  ▼        ▼ crash, kill
  *        backing-off                         from any: refused, when a licensed file changed on disk
- *                                            from these three: unloaded, by unload(); then starting again, by start()
+ *            ▼ too many ends                 from all but stopped: unloaded, by unload(); then starting again, by start()
+ *        quarantined                         then starting again, by start()
  *
  * While starting or backing off, calls wait in the queue up to their deadlines.
  */
-export const serviceStates = ["starting", "ready", "backing-off", "unloaded", "refused", "stopped"] as const;
+export const serviceStates = [
+  "starting",
+  "ready",
+  "backing-off",
+  "quarantined",
+  "unloaded",
+  "refused",
+  "stopped",
+] as const;
 export type ServiceState = (typeof serviceStates)[number];
 
 export type ServiceEvent =
-  | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused"> }
-  | { readonly type: "state"; readonly state: "refused"; readonly reason: SignetError }
-  | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number }
-  | { readonly type: "output"; readonly stream: "stdout" | "stderr"; readonly line: string };
+  | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused" | "quarantined"> }
+  | { readonly type: "state"; readonly state: "refused" | "quarantined"; readonly reason: SignetError }
+  | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number | null }
+  | ({ readonly type: "output" } & ServiceOutput);
+
+/** A line that a service's process printed. */
+export interface ServiceOutput {
+  readonly stream: "stdout" | "stderr";
+  readonly line: string;
+  readonly pid: number | null;
+  /** The jobs that may have written it: one where one ran, several where several did or the next had just begun. */
+  readonly jobs: readonly string[];
+  /** Lines before it that were left out; the line says so. */
+  readonly dropped: number;
+}
 
 export interface SupervisorOptions {
   readonly name: string;
@@ -43,12 +63,16 @@ export interface SupervisorOptions {
   readonly home: string;
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox;
+  /** Ends of the process in a row, with no success between them, after which no other follows; 0, the default, for never. */
+  readonly quarantineAfter?: number;
   readonly onEvent: (event: ServiceEvent) => void;
+  /** The jobs that may have printed what was not there to be read at that time, on the clock of performance.now(). */
+  readonly writersSince?: (ms: number) => readonly string[];
   /** Called now and then while jobs lie ahead in the process. */
   readonly onLook: () => void;
   /** The process is ready for jobs. */
   readonly onReady: () => void;
-  /** The process is gone and no other will follow, because the service was stopped or refused. */
+  /** The process is gone and no other will follow, because the service was stopped, refused or quarantined. */
   readonly onGone: () => void;
 }
 
@@ -65,6 +89,7 @@ export class Supervisor {
   #facts: HostFacts | undefined;
   #refusal: SignetError | undefined;
   #lastError: SignetError | undefined;
+  #quarantine: SignetError | undefined;
   /** Ends of the process since a job last succeeded. */
   #endsInARow = 0;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -92,6 +117,16 @@ export class Supervisor {
     return this.#lastError;
   }
 
+  /** Why no process is started any more until somebody asks for it; undefined where that is not so. */
+  get quarantine(): SignetError | undefined {
+    return this.#state === "quarantined" ? this.#quarantine : undefined;
+  }
+
+  /** Ends of the process since a job last succeeded. */
+  get endsInARow(): number {
+    return this.#endsInARow;
+  }
+
   get pid(): number | undefined {
     return this.#host?.pid;
   }
@@ -110,7 +145,8 @@ export class Supervisor {
 
   /** Starts the process. Resolves with null when it is ready, else with the error of this try; others follow. */
   async start(): Promise<SignetError | null> {
-    const { name, pool, onEvent, onReady, ...options } = this.#options;
+    const { name, pool, onEvent, onReady, writersSince, ...options } = this.#options;
+    if (this.#state === "quarantined") this.#endsInARow = 0;
     this.#setState("starting");
     let host: HostProcess;
     try {
@@ -119,7 +155,10 @@ export class Supervisor {
         service: name,
         slots: pool.slots,
         slotsInUseBytes: () => pool.inUseBytes,
-        onOutput: (stream, line) => onEvent({ type: "output", stream, line }),
+        onOutput: (stream, { line, dropped, notBeforeMs }) => {
+          const jobs = writersSince?.(notBeforeMs) ?? [];
+          onEvent({ type: "output", stream, line, pid: host.pid ?? null, jobs, dropped });
+        },
       });
     } catch (error) {
       // A try like any other: nobody waits for the restarts, so what they threw would end the gateway.
@@ -201,20 +240,37 @@ export class Supervisor {
     }
     const error = warmUp?.explain(reason) ?? reason;
     this.#lastError = error;
+    this.#endsInARow++;
+    if (this.#endsInARow === this.#options.quarantineAfter) {
+      this.#options.onEvent({ type: "ended", error, restartInMs: null });
+      this.#beginQuarantine(error);
+      return;
+    }
     // The first restart is immediate, so that one crash costs callers a fraction of a second.
     const restartInMs =
-      this.#endsInARow === 0 ? 0 : Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (this.#endsInARow - 1));
-    this.#endsInARow++;
+      this.#endsInARow === 1 ? 0 : Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (this.#endsInARow - 2));
     this.#options.onEvent({ type: "ended", error, restartInMs });
     this.#setState("backing-off");
     this.#restartTimer = setTimeout(() => void this.start(), restartInMs);
   }
 
+  #beginQuarantine(cause: SignetError): void {
+    const { name, onGone } = this.#options;
+    const words = `its process ended ${this.#endsInARow} times in a row, the last time with ${cause.code}: ${cause.message}`;
+    this.#quarantine = new SignetError("SERVICE_QUARANTINED", `${name}: ${words}`, { cause });
+    this.#setState("quarantined");
+    onGone();
+  }
+
   #setState(state: ServiceState): void {
     if (this.#state === "stopped" || (this.#state === "refused" && state !== "stopped")) return;
     this.#state = state;
-    if (state !== "refused") this.#options.onEvent({ type: "state", state });
-    else if (this.#refusal) this.#options.onEvent({ type: "state", state, reason: this.#refusal });
+    if (state !== "refused" && state !== "quarantined") {
+      this.#options.onEvent({ type: "state", state });
+      return;
+    }
+    const reason = state === "refused" ? this.#refusal : this.#quarantine;
+    if (reason) this.#options.onEvent({ type: "state", state, reason });
   }
 }
 

@@ -168,6 +168,11 @@ export class InferCall implements Job, JobEnd, Charge, InferenceResult {
     return this.#submitted?.progress;
   }
 
+  /** In the run log, and with what the plugin prints meanwhile. */
+  get id(): string {
+    return this.#jobId;
+  }
+
   /** The caller is gone. */
   cancel(): void {
     const error = new SignetError("CANCELLED", `${this.#service.conf.name}: the caller cancelled`);

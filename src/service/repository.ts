@@ -40,14 +40,15 @@ export class Repository {
   }
 
   /**
-   * Resolves when the service takes calls; at once if it does already.
+   * Resolves when the service takes calls; at once if it does already. One that is quarantined is released.
    * @throws PERMISSION_DENIED, SERVICE_NOT_FOUND, SERVICE_NOT_READY, and why its process did not start
    */
   async load(identity: Identity, name: string): Promise<void> {
     const { runner } = this.#find(identity, name);
-    const wasUnloaded = runner.state === "unloaded";
+    const { state } = runner;
     const failure = await runner.load();
-    if (wasUnloaded) this.#record("service.loaded", identity, name, failure);
+    if (state === "unloaded") this.#record("service.loaded", identity, name, failure);
+    if (state === "quarantined") this.#record("service.released", identity, name, failure);
     if (failure) throw failure;
   }
 
@@ -67,7 +68,7 @@ export class Repository {
   }
 
   #record(
-    event: "service.loaded" | "service.unloaded",
+    event: "service.loaded" | "service.released" | "service.unloaded",
     { name: identity }: Identity,
     service: string,
     failure: SignetError | null,
@@ -85,6 +86,8 @@ function entryOf({ conf: { name, version }, runner }: Service): RepositoryEntry 
       return at("LOADING", "its process is starting");
     case "backing-off":
       return at("UNAVAILABLE", `its process ended (${runner.lastError?.code}) and will be started again`);
+    case "quarantined":
+      return at("UNAVAILABLE", `quarantined: its process ended too often in a row (${runner.lastError?.code})`);
     case "unloaded":
       return runner.running + runner.queued > 0
         ? at("UNLOADING", "its jobs are ending")

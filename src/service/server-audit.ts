@@ -61,6 +61,9 @@ export function recordServiceEvent(audit: AuditLog, service: string, event: Serv
   if (event.type === "ended") {
     const { code, message } = event.error;
     audit.record({ event: "service.ended", code, detail: { service, message, restartInMs: event.restartInMs } });
+  } else if (event.type === "state" && event.state === "quarantined") {
+    const { code, message } = event.reason;
+    audit.record({ event: "service.quarantined", code, detail: { service, message } });
   } else if (event.type === "state" && event.state === "refused") {
     const { code } = event.reason;
     audit.record({

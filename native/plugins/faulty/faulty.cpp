@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -170,6 +171,7 @@ class Faulty {
     if (mode == "say-failed") return writeToChannel(R"({"type":"failed","code":"LIBRARY_CHANGED","message":""})" "\n"), true;
     if (mode == "say-beats") return writeToChannel(repeated("{\"type\":\"beat\"}\n", amount)), true;
     if (mode == "print") return print(amount), true;
+    if (mode == "tell") return tell(amount, control), true;
     return false;
   }
 
@@ -184,6 +186,13 @@ class Faulty {
         else return;
       }
     }
+  }
+
+  // A line when it begins and one when it ends, a moment later.
+  static void tell(int64_t number, signet::Control &control) {
+    dprintf(STDOUT_FILENO, "begin %lld\n", static_cast<long long>(number));
+    wait(30, control);
+    dprintf(STDERR_FILENO, "end %lld\n", static_cast<long long>(number));
   }
 
   // The well-behaved long job: looks at the cancel word, tells how far it is.
