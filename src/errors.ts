@@ -398,6 +398,12 @@ export const errorCatalogue = {
     meaning: "The service is starting, restarting or stopped.",
     next: "Try again shortly; if it stays so, the server's log says why.",
   },
+  SERVICE_UNPLACED: {
+    status: "UNAVAILABLE",
+    exit: 1,
+    meaning: "The service waits for room on a device of the host that others hold.",
+    next: "It starts as soon as there is room: unload a service that the message names, or declare less in needs.",
+  },
   SERVICE_UNLOADED: {
     status: "UNAVAILABLE",
     exit: 1,

@@ -29,7 +29,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   plugin: ["errors.ts", "tensor", "telemetry", "config", "license"],
   certs: ["errors.ts", "license"],
   audit: ["errors.ts", "tensor", "telemetry", "config", "license"],
-  engine: ["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin"],
+  engine: ["errors.ts", "clock", "tensor", "telemetry", "config", "license", "plugin", "store"],
   store: ["errors.ts", "telemetry", "config"],
   artifacts: ["errors.ts", "telemetry", "config"],
   logs: ["telemetry", "config"],
