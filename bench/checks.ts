@@ -186,7 +186,11 @@ async function openChecks(): Promise<Check[]> {
     {
       name: "ledger: a run debited and settled, leases and syncs shared",
       times: 1,
-      act: () => ledger.settle(ledger.debit(license.licenseId, conf.name, conf.limits)),
+      act: () => {
+        const ticket = ledger.charge(license.licenseId, conf.name, conf.limits);
+        ledger.start(ticket);
+        ledger.settle(ticket);
+      },
     },
     {
       name: "answer of the plugin's process checked and copied",

@@ -47,11 +47,6 @@ export class FrameParser {
     this.#maxControlBytes = maxControlBytes;
   }
 
-  /** Whether the client has said that it speaks HTTP/2. */
-  get isPrefaceSeen(): boolean {
-    return this.#isPrefaceSeen;
-  }
-
   /** @throws ConnectionError */
   push(chunk: Buffer, start: number, end: number): void {
     let at = this.#isPrefaceSeen ? start : this.#readPreface(chunk, start, end);

@@ -6,6 +6,7 @@ import { expect, onTestFinished, type TestOptions, test } from "vitest";
 import { attacksOn } from "../../test/helpers/attack.ts";
 import { expectCode, noLimits, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+import { startRun } from "./start-run.fixture.ts";
 
 const attack = attacksOn("the ledger and the clock");
 
@@ -71,7 +72,7 @@ needsMount(
     const root = useTinyDisk();
     const desk = useLedgerDesk(join(root, "desk"));
     const ledger = desk.open();
-    const run = () => ledger.settle(ledger.debit("lic", "svc", limits));
+    const run = () => ledger.settle(startRun(ledger, "lic", "svc", limits));
     run();
     fillDisk(root);
     const given = 1 + runUntilUnwritable(run);
@@ -98,7 +99,7 @@ needsMount(
     const root = useTinyDisk();
     const desk = useLedgerDesk(join(root, "desk"));
     const ledger = desk.open();
-    const run = () => ledger.settle(ledger.debit("lic", "svc", noLimits));
+    const run = () => ledger.settle(startRun(ledger, "lic", "svc", noLimits));
     fillDisk(root);
     for (let i = 0; ledger.fault === null && i < 1000; i++) {
       run();
@@ -122,7 +123,7 @@ needsMount(
     const desk = useLedgerDesk(join(root, "desk"));
     const ledger = desk.open();
     fillDisk(root);
-    const given = runUntilUnwritable(() => ledger.settle(ledger.debit("lic", "svc", limits)));
+    const given = runUntilUnwritable(() => ledger.settle(startRun(ledger, "lic", "svc", limits)));
     expectCode(() => ledger.close(), "LEDGER_UNWRITABLE");
     expectCode(() => desk.open(), "LEDGER_UNWRITABLE");
     execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
@@ -134,9 +135,9 @@ needsMount("a disk too full for a new segment goes on with the old one", {}, () 
   const root = useTinyDisk();
   const desk = useLedgerDesk(join(root, "desk"));
   const ledger = desk.open({ segmentBytes: 1 });
-  ledger.settle(ledger.debit("lic", "svc", limits));
+  ledger.settle(startRun(ledger, "lic", "svc", limits));
   fillDisk(root);
-  const given = 1 + runUntilUnwritable(() => ledger.settle(ledger.debit("lic", "svc", limits)));
+  const given = 1 + runUntilUnwritable(() => ledger.settle(startRun(ledger, "lic", "svc", limits)));
   execFileSync("sh", ["-c", `rm ${root}/filler-*`]);
   ledger.close();
   expect(readLedger(desk.place).totals("lic", "svc").runs).toBe(given);
@@ -149,7 +150,7 @@ needsMount(
     const root = useTinyDisk();
     const desk = useLedgerDesk(join(root, "desk"));
     const ledger = desk.open();
-    ledger.settle(ledger.debit("lic", "svc", limits));
+    ledger.settle(startRun(ledger, "lic", "svc", limits));
     ledger.close();
     execFileSync("mount", ["-o", "remount,ro", root]);
     expectCode(() => desk.open(), "LEDGER_UNWRITABLE");

@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { openLedger } from "./ledger.ts";
 import { lockFile } from "./ledger-lock.fixture.ts";
+import { startRun } from "./start-run.fixture.ts";
 
 /**
  * A server that does nothing but charge runs, as fast as it can, until it is killed. It writes one byte for every
@@ -25,7 +26,7 @@ const services = [
 function work(): void {
   for (const { name, byte, limits } of services)
     for (let i = 0; i < (name === "scarce" ? 3 : 300); i++) {
-      const ticket = ledger.debit("lic", name, limits);
+      const ticket = startRun(ledger, "lic", name, limits);
       writeSync(1, byte);
       ledger.settle(ticket);
     }

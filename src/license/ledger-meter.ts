@@ -9,7 +9,7 @@ const LEASE_PART = 1 / 100;
 /** A lease that is used up faster than this is followed by one twice as large. */
 const LEASE_LASTS_MS = 1000;
 
-/** A run that was debited. It is made by `Ledger.debit` and handed back to `settle` or `cancel`. */
+/** A run that was charged. It is made by `Ledger.charge` and handed back to `settle` or `cancel`. */
 export class RunTicket {
   /** Null once the run has been settled or cancelled. */
   meter: Meter | null;

@@ -20,6 +20,7 @@ import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { SignetError } from "../errors.ts";
 import { expectCode, type LedgerDesk, noLimits, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+import { startRun } from "./start-run.fixture.ts";
 
 const attack = attacksOn("the ledger and the clock");
 
@@ -37,7 +38,7 @@ function useUsedLedger(): LedgerDesk {
 
 function use(desk: LedgerDesk, ledger: ReturnType<LedgerDesk["open"]>, times: number): void {
   for (let i = 0; i < times; i++) {
-    ledger.settle(ledger.debit("lic", "svc", limits));
+    ledger.settle(startRun(ledger, "lic", "svc", limits));
     desk.clock.advance(2000);
   }
 }
@@ -195,7 +196,7 @@ describe("a ledger that was set back is refused", () => {
     () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
-      ledger.debit("lic", "svc", limits);
+      startRun(ledger, "lic", "svc", limits);
       // What a kill leaves behind is what the files hold at this moment.
       const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
       ledger.close();
@@ -322,7 +323,7 @@ describe("after a crash", () => {
   function useKilledServer(inFlight: number, concurrency = 8): LedgerDesk {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    for (let i = 0; i < inFlight; i++) ledger.debit("lic", "svc", { ...limits, concurrency });
+    for (let i = 0; i < inFlight; i++) startRun(ledger, "lic", "svc", { ...limits, concurrency });
     desk.clock.advance(400);
     const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
     ledger.close();
@@ -348,7 +349,7 @@ describe("after a crash", () => {
   test("a run that was in flight when its lease had been settled is still charged its time", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.debit("lic", "svc", { ...limits, runs: 1 });
+    startRun(ledger, "lic", "svc", { ...limits, runs: 1 });
     desk.clock.advance(1400);
     const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
     ledger.close();
@@ -359,7 +360,7 @@ describe("after a crash", () => {
   test("an idle server forfeits nothing", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.settle(ledger.debit("lic", "svc", limits));
+    ledger.settle(startRun(ledger, "lic", "svc", limits));
     desk.clock.advance(5000);
     const files = [desk.journal, ...desk.anchors].map((path) => [path, readFileSync(path)] as const);
     ledger.close();
@@ -393,7 +394,7 @@ describe("one writer", () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
       expectCode(() => desk.open(), "LEDGER_BUSY");
-      ledger.debit("lic", "svc", noLimits);
+      startRun(ledger, "lic", "svc", noLimits);
       ledger.close();
       desk.open();
     },
@@ -429,7 +430,7 @@ describe("one writer", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
     for (let i = 0; i < 50; i++) {
-      ledger.settle(ledger.debit("lic", "svc", { ...limits, runs: 100 }));
+      ledger.settle(startRun(ledger, "lic", "svc", { ...limits, runs: 100 }));
       const { runs, leased } = readLedger(desk.place).totals("lic", "svc");
       expect(runs + leased).toBe(i + 1);
     }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { attacksOn, observed } from "../../test/helpers/attack.ts";
 import { DAY_MS, expectCode, HOUR_MS, noLimits, readRecords, useLedgerDesk } from "./ledger.fixture.ts";
 import { readLedger } from "./ledger-place.ts";
+import { startRun } from "./start-run.fixture.ts";
 
 const attack = attacksOn("the ledger and the clock");
 
@@ -12,7 +13,7 @@ describe("charging runs", () => {
   test("a run is on disk as a debit before it starts", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.debit("lic", "svc", limits);
+    startRun(ledger, "lic", "svc", limits);
     const { runs, leased } = readLedger(desk.place).totals("lic", "svc");
     expect(runs + leased).toBeGreaterThanOrEqual(1);
   });
@@ -21,7 +22,7 @@ describe("charging runs", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
     for (let i = 0; i < 500; i++) {
-      const ticket = ledger.debit("lic", "svc", limits);
+      const ticket = startRun(ledger, "lic", "svc", limits);
       desk.clock.advance(3);
       expect(ledger.settle(ticket)).toBe(3);
     }
@@ -38,30 +39,30 @@ describe("charging runs", () => {
       let given = 0;
       for (const part of [1, 300, 699]) {
         const ledger = desk.open();
-        for (let i = 0; i < part; i++, given++) ledger.settle(ledger.debit("lic", "svc", limits));
+        for (let i = 0; i < part; i++, given++) ledger.settle(startRun(ledger, "lic", "svc", limits));
         ledger.close();
       }
       expect(given).toBe(1000);
-      expectCode(() => desk.open().debit("lic", "svc", limits), "LICENSE_RUNS_EXHAUSTED");
+      expectCode(() => startRun(desk.open(), "lic", "svc", limits), "LICENSE_RUNS_EXHAUSTED");
     },
   );
 
   test("a renewal that allows more lets runs go on, one that allows fewer stops them at once", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    for (let i = 0; i < 10; i++) ledger.settle(ledger.debit("lic", "svc", { ...limits, runs: 10 }));
-    expectCode(() => ledger.debit("lic", "svc", { ...limits, runs: 10 }), "LICENSE_RUNS_EXHAUSTED");
-    ledger.settle(ledger.debit("lic", "svc", { ...limits, runs: 5000 }));
-    expectCode(() => ledger.debit("lic", "svc", { ...limits, runs: 11 }), "LICENSE_RUNS_EXHAUSTED");
+    for (let i = 0; i < 10; i++) ledger.settle(startRun(ledger, "lic", "svc", { ...limits, runs: 10 }));
+    expectCode(() => startRun(ledger, "lic", "svc", { ...limits, runs: 10 }), "LICENSE_RUNS_EXHAUSTED");
+    ledger.settle(startRun(ledger, "lic", "svc", { ...limits, runs: 5000 }));
+    expectCode(() => startRun(ledger, "lic", "svc", { ...limits, runs: 11 }), "LICENSE_RUNS_EXHAUSTED");
   });
 
   test("services and licenses are charged apart", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.settle(ledger.debit("lic", "one", limits));
-    ledger.settle(ledger.debit("lic", "two", limits));
-    ledger.settle(ledger.debit("other", "one", limits));
-    ledger.settle(ledger.debit("lic", "one", limits));
+    ledger.settle(startRun(ledger, "lic", "one", limits));
+    ledger.settle(startRun(ledger, "lic", "two", limits));
+    ledger.settle(startRun(ledger, "other", "one", limits));
+    ledger.settle(startRun(ledger, "lic", "one", limits));
     ledger.beat();
     expect(ledger.head("lic").totals).toEqual({ one: { runs: 2, runTimeMs: 0 }, two: { runs: 1, runTimeMs: 0 } });
     expect(ledger.head("other").totals).toEqual({ one: { runs: 1, runTimeMs: 0 } });
@@ -70,9 +71,9 @@ describe("charging runs", () => {
   test("run time of runs that overlap adds up, also while they are running", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    const first = ledger.debit("lic", "svc", limits);
+    const first = startRun(ledger, "lic", "svc", limits);
     desk.clock.advance(100);
-    const second = ledger.debit("lic", "svc", limits);
+    const second = startRun(ledger, "lic", "svc", limits);
     desk.clock.advance(50);
     expect(ledger.totals("lic", "svc")).toEqual({ runs: 2, runTimeMs: 200, inFlight: 2 });
     ledger.settle(first);
@@ -87,7 +88,7 @@ describe("charging runs", () => {
     () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
-      const ticket = ledger.debit("lic", "svc", limits);
+      const ticket = startRun(ledger, "lic", "svc", limits);
       desk.clock.advance(100);
       desk.clock.wall -= 5 * HOUR_MS;
       const charged = ledger.settle(ticket);
@@ -103,18 +104,18 @@ describe("charging runs", () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
       const timed = { ...limits, runTimeMs: 1000 };
-      ledger.debit("lic", "svc", timed);
+      startRun(ledger, "lic", "svc", timed);
       desk.clock.advance(999);
-      ledger.settle(ledger.debit("lic", "svc", timed));
+      ledger.settle(startRun(ledger, "lic", "svc", timed));
       desk.clock.advance(1);
-      expectCode(() => ledger.debit("lic", "svc", timed), "LICENSE_RUN_TIME_EXHAUSTED");
+      expectCode(() => startRun(ledger, "lic", "svc", timed), "LICENSE_RUN_TIME_EXHAUSTED");
     },
   );
 
   test("settling twice counts once", attack("settles a run twice", "to get time back"), () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    const ticket = ledger.debit("lic", "svc", limits);
+    const ticket = startRun(ledger, "lic", "svc", limits);
     desk.clock.advance(7);
     ledger.settle(ticket);
     desk.clock.advance(7);
@@ -130,21 +131,21 @@ describe("cancelling", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
     const once = { ...limits, runs: 1 };
-    ledger.cancel(ledger.debit("lic", "svc", once));
-    ledger.settle(ledger.debit("lic", "svc", once));
-    expectCode(() => ledger.debit("lic", "svc", once), "LICENSE_RUNS_EXHAUSTED");
+    ledger.cancel(startRun(ledger, "lic", "svc", once));
+    ledger.settle(startRun(ledger, "lic", "svc", once));
+    expectCode(() => startRun(ledger, "lic", "svc", once), "LICENSE_RUNS_EXHAUSTED");
   });
 
   test("a run that was charged before it was cancelled pays for the next one, and totals on disk never shrink", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    const ticket = ledger.debit("lic", "svc", limits);
+    const ticket = startRun(ledger, "lic", "svc", limits);
     desk.clock.advance(1500);
     expect(ledger.head("lic").totals.svc).toEqual({ runs: 1, runTimeMs: 1000 });
     ledger.cancel(ticket);
     desk.clock.advance(3000);
     expect(ledger.head("lic").totals.svc).toEqual({ runs: 1, runTimeMs: 1000 });
-    const second = ledger.debit("lic", "svc", limits);
+    const second = startRun(ledger, "lic", "svc", limits);
     desk.clock.advance(200);
     ledger.settle(second);
     ledger.close();
@@ -156,7 +157,7 @@ describe("leases", () => {
   test("a lease is at most one percent of what remains, and at least one run", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    for (let i = 0; i < 1000; i++) ledger.settle(ledger.debit("lic", "svc", limits));
+    for (let i = 0; i < 1000; i++) ledger.settle(startRun(ledger, "lic", "svc", limits));
     let settled = 0;
     for (const record of readRecords(desk.journal).filter(({ k }) => k === "lease")) {
       settled += record.r as number;
@@ -168,7 +169,7 @@ describe("leases", () => {
   test("leases double while they are used up quickly, up to 4096", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    for (let i = 0; i < 20_000; i++) ledger.settle(ledger.debit("lic", "svc", { ...limits, runs: 1e9 }));
+    for (let i = 0; i < 20_000; i++) ledger.settle(startRun(ledger, "lic", "svc", { ...limits, runs: 1e9 }));
     const leases = readRecords(desk.journal).filter(({ k }) => k === "lease");
     expect(leases.map(({ n }) => n)).toEqual([64, 128, 256, 512, 1024, 2048, 4096, 4096, 4096, 4096]);
   });
@@ -177,7 +178,7 @@ describe("leases", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
     for (let i = 0; i < 200; i++) {
-      ledger.settle(ledger.debit("lic", "svc", { ...limits, runs: 1e9 }));
+      ledger.settle(startRun(ledger, "lic", "svc", { ...limits, runs: 1e9 }));
       desk.clock.advance(500);
     }
     const leases = readRecords(desk.journal).filter(({ k }) => k === "lease");
@@ -186,14 +187,14 @@ describe("leases", () => {
 
   test("an unlimited service leases 4096", () => {
     const desk = useLedgerDesk();
-    desk.open().debit("lic", "svc", noLimits);
+    startRun(desk.open(), "lic", "svc", noLimits);
     expect(readLedger(desk.place).totals("lic", "svc").leased).toBe(4096);
   });
 
   test("a second without activity gives the rest of a lease back and lets the beat rest", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    ledger.settle(ledger.debit("lic", "svc", noLimits));
+    ledger.settle(startRun(ledger, "lic", "svc", noLimits));
     expect(desk.clock.scheduled).toBe(1);
     desk.clock.advance(1000);
     expect(readLedger(desk.place).totals("lic", "svc")).toEqual({ runs: 1, runTimeMs: 0, leased: 4095 });
@@ -208,7 +209,7 @@ describe("leases", () => {
 
   test("a long run is accounted for every second", () => {
     const desk = useLedgerDesk();
-    desk.open().debit("lic", "svc", limits);
+    startRun(desk.open(), "lic", "svc", limits);
     desk.clock.advance(5500);
     expect(readLedger(desk.place).totals("lic", "svc").runTimeMs).toBe(5000);
   });
@@ -216,12 +217,12 @@ describe("leases", () => {
   test("closing settles what is in flight and holds no lease", () => {
     const desk = useLedgerDesk();
     const ledger = desk.open();
-    const ticket = ledger.debit("lic", "svc", noLimits);
+    const ticket = startRun(ledger, "lic", "svc", noLimits);
     desk.clock.advance(250.5);
     ledger.close();
     expect(readLedger(desk.place).totals("lic", "svc")).toEqual({ runs: 1, runTimeMs: 251, leased: 0 });
     expect(ledger.settle(ticket)).toBe(250.5);
-    expectCode(() => ledger.debit("lic", "svc", noLimits), "SHUTTING_DOWN");
+    expectCode(() => startRun(ledger, "lic", "svc", noLimits), "SHUTTING_DOWN");
     expect(desk.open().notices).toEqual([]);
   });
 });
@@ -280,7 +281,7 @@ describe("the clock", () => {
     const ledger = desk.open();
     desk.clock.wall -= HOUR_MS;
     for (let i = 0; i < 3; i++) {
-      ledger.settle(ledger.debit("lic", "svc", limits));
+      ledger.settle(startRun(ledger, "lic", "svc", limits));
       desk.clock.advance(1000);
     }
     expect(readRecords(desk.journal).filter(({ k }) => k === "clock")).toMatchObject([{ d: -HOUR_MS }]);
@@ -293,7 +294,7 @@ describe("the clock", () => {
       const desk = useLedgerDesk();
       const ledger = desk.open();
       desk.clock.wall += 3650 * DAY_MS;
-      ledger.settle(ledger.debit("lic", "svc", limits));
+      ledger.settle(startRun(ledger, "lic", "svc", limits));
       desk.clock.advance(HOUR_MS);
       desk.clock.wall -= 3650 * DAY_MS;
       ledger.verifyClock();
@@ -358,7 +359,7 @@ describe("licenses", () => {
       ledger.admitRevocations([{ rootKeyId, signerKeyId, number: 3 }]);
       // Beyond a change of segments, whose first record must say it again.
       for (let run = 0; run < 50; run++) {
-        ledger.settle(ledger.debit("other", "svc", noLimits));
+        ledger.settle(startRun(ledger, "other", "svc", noLimits));
         ledger.beat();
         desk.clock.advance(2000);
       }

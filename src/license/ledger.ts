@@ -195,13 +195,6 @@ export class Ledger {
     this.#writer.syncAnchors();
   }
 
-  /** Charges one run and starts it. @throws as `charge` */
-  debit(licenseId: string, service: string, limits: RunLimits): RunTicket {
-    const ticket = this.charge(licenseId, service, limits);
-    this.start(ticket);
-    return ticket;
-  }
-
   /**
    * Charges one run, before it starts. Costs about a microsecond; now and then, when a lease is used up, one sync.
    *

@@ -3,6 +3,7 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, st
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { openHostKey, openLedger } from "../../src/license/index.ts";
+import { startRun } from "../../src/license/start-run.fixture.ts";
 import { openHostLedger } from "../../src/service/index.ts";
 import { type OperatedHost, useBareHost, useDesk } from "../helpers/operator.ts";
 
@@ -27,7 +28,7 @@ async function useRuns(host: OperatedHost, runs: number) {
   const licenseId = licenseIdOf(host);
   const ledger = await openHostLedger(host.data, await openHostKey(host.data.hostDir));
   onTestFinished(() => ledger.close());
-  for (let run = 0; run < runs; run++) ledger.settle(ledger.debit(licenseId, "identity", limits));
+  for (let run = 0; run < runs; run++) ledger.settle(startRun(ledger, licenseId, "identity", limits));
   return ledger;
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { expect } from "vitest";
 import { openHostKey } from "../../src/license/index.ts";
+import { startRun } from "../../src/license/start-run.fixture.ts";
 import { openHostLedger } from "../../src/service/index.ts";
 import { type OperatedHost, useBareHost, useDesk } from "./operator.ts";
 import { type Ended, runProgram } from "./programs.ts";
@@ -33,7 +34,7 @@ export function request(host: OperatedHost): string {
 /** Uses runs of the installed license, as a server that was then stopped. */
 export async function spend(host: OperatedHost, licenseId: string, runs: number): Promise<void> {
   const ledger = await openHostLedger(host.data, await openHostKey(host.data.hostDir));
-  for (let run = 0; run < runs; run++) ledger.settle(ledger.debit(licenseId, "identity", limits));
+  for (let run = 0; run < runs; run++) ledger.settle(startRun(ledger, licenseId, "identity", limits));
   ledger.close();
 }
 
