@@ -16,6 +16,7 @@ import {
   type StoreUnderTest,
 } from "./artifact-store.conformance.ts";
 import { DirectoryStore } from "./directory-store.ts";
+import { openArtifactStore } from "./open-artifact-store.ts";
 
 function useDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "signet-artifacts-"));
@@ -45,6 +46,12 @@ test("files are named after their digests and for nobody else", async () => {
   expect(statSync(join(root, "ba")).mode & 0o777).toBe(0o700);
 });
 
+test("a directory is what the configuration means by nothing", async () => {
+  const root = useDirectory();
+  const { sha256 } = await (await openArtifactStore(null, root, {})).put(inPieces(Buffer.from("abc")), 3);
+  expect(await listed(await DirectoryStore.open(root))).toMatchObject([{ sha256, bytes: 3 }]);
+});
+
 test("what was put is there when the directory is opened again, and other files are no artifacts", async () => {
   const root = useDirectory();
   const { sha256 } = await (await DirectoryStore.open(root)).put(inPieces(Buffer.from("abc")), 3);
@@ -59,6 +66,10 @@ test("an artifact that is removed while it is read is read to its end, and leave
   const content = bytesOf(2 ** 20, "removed");
   const { sha256 } = await store.put(inPieces(content), content.length);
   const opened = openFiles();
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error) => warnings.push(message);
+  process.on("warning", onWarning);
+  onTestFinished(() => void process.off("warning", onWarning));
   const stream = await store.read(sha256);
   const unread = await store.read(sha256);
   await store.remove(sha256);
@@ -67,6 +78,8 @@ test("an artifact that is removed while it is read is read to its end, and leave
   expect(digestOf(Buffer.concat(pieces))).toBe(sha256);
   unread.destroy();
   await expect.poll(openFiles).toEqual(opened);
+  // Node would close them when it collects garbage, and says so.
+  expect(warnings).toEqual([]);
 });
 
 test("a process that is killed loses nothing it was told is there, and what it left half is removed", async () => {

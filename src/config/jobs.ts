@@ -34,7 +34,10 @@ const s3Settings = z.strictObject({
     .describe("The region that requests are signed for; most stores other than Amazon's take this one."),
   prefix: z
     .string()
-    .regex(/^([A-Za-z0-9_.-]+\/)*$/, "expected letters, digits, dots, dashes and underscores with a / at the end")
+    .regex(
+      /^((?!\.+\/)[A-Za-z0-9_.-]+\/)*$/,
+      "expected letters, digits, dots, dashes and underscores with a / at the end",
+    )
     .max(256)
     .default("")
     .describe("What the keys begin with, such as `signet/`, where the bucket has other things too."),
@@ -49,7 +52,7 @@ export const jobSettings = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "Where the files of jobs are kept; null is a directory in the data directory. The credentials of `s3` are read from the environment, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.",
+      "Where the files of jobs are kept; null is a directory in the data directory. The credentials of `s3` are read from the environment, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where they are temporary, AWS_SESSION_TOKEN; a CA of its own from the file that NODE_EXTRA_CA_CERTS names.",
     ),
   maxAttempts: z
     .int()
@@ -77,7 +80,7 @@ export const jobSettings = z.strictObject({
   maxArtifactMiB: z
     .int()
     .min(1)
-    .max(5 * 1024 ** 2) // the largest object of S3
+    .max(64 * 1024) // what S3 takes in 10,000 parts of 8 MiB, and less
     .default(1024)
     .describe("The largest file that is accepted for a job or kept as a result, in MiB."),
 });
