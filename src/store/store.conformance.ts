@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { attemptConformance } from "./attempt.conformance.ts";
 import { claimConformance } from "./claim.conformance.ts";
 import { keepingConformance } from "./keeping.conformance.ts";
+import { modelConformance } from "./model.conformance.ts";
 import { placementConformance } from "./placement.conformance.ts";
 import type { StoreUnderTest } from "./store.fixture.ts";
 import { submitConformance } from "./submit.conformance.ts";
@@ -12,5 +13,6 @@ export function storeConformance(useEmpty: () => Promise<StoreUnderTest>): void 
   describe("claiming", () => claimConformance(useEmpty));
   describe("an attempt", () => attemptConformance(useEmpty));
   describe("sweeping, pruning and keeping", () => keepingConformance(useEmpty));
+  describe("random verbs", () => modelConformance(useEmpty));
   describe("placements", () => placementConformance(useEmpty));
 }

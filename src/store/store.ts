@@ -6,7 +6,7 @@ import type { JobState } from "./job-state.ts";
  * hosts share a store, their clocks decide nothing.
  */
 export interface Store extends JobStore, PlacementStore {
-  /** Lets verbs that are under way end. */
+  /** Lets verbs that are under way end; later ones throw STORE_UNAVAILABLE. */
   close(): Promise<void>;
 }
 

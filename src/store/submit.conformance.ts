@@ -175,6 +175,17 @@ export function submitConformance(useEmpty: () => Promise<StoreUnderTest>): void
     expect((await again.events(claim.job.id, 1)).map(({ type }) => type)).toEqual(["claimed", "succeeded"]);
   });
 
+  test("closing waits for what is under way, can be said twice, and nothing comes after it", async () => {
+    const { place } = await useEmpty();
+    const store = await useStore(place);
+    await store.submit(newJobs(600, { deadlineMs: 1 }), 1000);
+    const underWay = [...newJobs(20).map((job) => store.submit([job], 1000)), store.sweep(host)];
+    await Promise.all([store.close(), store.close()]);
+    expect((await Promise.all(underWay)).at(-1)).toHaveLength(600);
+    await expect(store.load()).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(await (await useStore(place)).load()).toEqual([{ service: "ocr", queued: 20, running: 0 }]);
+  });
+
   test("tables of a newer version are left alone", async () => {
     const { place, rows } = await useEmpty();
     await (await useStore(place)).close();

@@ -45,25 +45,21 @@ interface OpenLine {
 
 /** The ids of the jobs that are next, whose lines have had their turns then. */
 async function takeNext(sql: Sql, service: string, most: number, nowMs: number): Promise<readonly string[]> {
-  const lines: OpenLine[] = [];
+  // As many lines as jobs are enough, since each has one that can be claimed.
+  const found = await nextLines(sql, service, most, nowMs);
+  const lines: OpenLine[] = found.map((line) => ({ line, ids: undefined, taken: 0 }));
+  let open = lines;
   const ids: string[] = [];
-  // As many lines as jobs are enough, but for lines where all that waits is too late and not swept away yet.
-  for (let limit = most; ; limit *= 2) {
-    const found = await nextLines(sql, service, limit);
-    let open: OpenLine[] = found.slice(lines.length).map((line) => ({ line, ids: undefined, taken: 0 }));
-    lines.push(...open);
-    while (ids.length < most) {
-      const next = nextInTurn(open);
-      if (next === undefined) break;
-      next.ids ??= await nextOfLine(sql, next.line, most - ids.length, nowMs);
-      const id = next.ids[next.taken];
-      if (id === undefined) open = open.filter((line) => line !== next);
-      else {
-        ids.push(id);
-        next.taken++;
-      }
+  while (ids.length < most) {
+    const next = nextInTurn(open);
+    if (next === undefined) break;
+    next.ids ??= await nextOfLine(sql, next.line, most - ids.length, nowMs);
+    const id = next.ids[next.taken];
+    if (id === undefined) open = open.filter((line) => line !== next);
+    else {
+      ids.push(id);
+      next.taken++;
     }
-    if (ids.length === most || found.length < limit) break;
   }
   for (const { line, taken } of lines) if (taken > 0) await takeTurns(sql, line, taken);
   return ids;

@@ -9,9 +9,9 @@ export interface Database {
    * reaches the caller. It may be run again from the start where the database asks for that, so it touches nothing else.
    */
   transaction<T>(verb: (sql: Sql) => Promise<T>): Promise<T>;
-  /** Runs a verb of one statement that changes nothing. */
+  /** Runs a verb that changes nothing, and whose statements need not see the same moment. */
   read<T>(verb: (sql: Sql) => Promise<T>): Promise<T>;
-  /** Lets verbs that are under way end. */
+  /** Once, when no verb is under way. */
   close(): Promise<void>;
 }
 

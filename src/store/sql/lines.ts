@@ -54,12 +54,15 @@ export async function returnTurn(sql: Sql, job: Row): Promise<void> {
   );
 }
 
-/** The lines of a service that are next, at most so many. */
-export async function nextLines(sql: Sql, service: string, most: number): Promise<WaitingLine[]> {
+/** The lines of a service that are next, at most so many; not those where all that waits is too late. */
+export async function nextLines(sql: Sql, service: string, most: number, nowMs: number): Promise<WaitingLine[]> {
   const rows = await sql.rows(
     `select service, priority, identity, turn, waiting from line
-     where service = $1 and waiting > 0 order by priority, turn, identity limit $2 ${sql.dialect.forUpdate}`,
-    [service, most],
+     where service = $1 and waiting > 0 and exists (
+       select 1 from job where job.state = 'queued' and job.service = line.service and job.priority = line.priority
+         and job.identity = line.identity and job.due_ms > $3)
+     order by priority, turn, identity limit $2 ${sql.dialect.forUpdate}`,
+    [service, most, nowMs],
   );
   return rows.map((row) => ({ ...(row as unknown as WaitingLine) }));
 }

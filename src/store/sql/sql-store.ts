@@ -1,7 +1,8 @@
 import type { Store } from "../store.ts";
+import { ActiveVerbs } from "./active-verbs.ts";
 import { cancelJob, completeJob, confirmJobCancelled, failJob, giveBackJob, placeJob, renewJobs } from "./attempt.ts";
 import { claimJobs } from "./claim-jobs.ts";
-import type { Database } from "./database.ts";
+import type { Database, Sql } from "./database.ts";
 import { listJobs } from "./list-jobs.ts";
 import { migrate } from "./migrations.ts";
 import { freeDevices, registerHost, releaseInstance, reserveInstance } from "./placement.ts";
@@ -16,34 +17,35 @@ import { failQueuedJobs, sweepJobs } from "./sweep-jobs.ts";
  */
 export async function createSqlStore(database: Database): Promise<Store> {
   await migrate(database);
+  const active = new ActiveVerbs();
+  const change = <T>(verb: (sql: Sql) => Promise<T>) => active.run(() => database.transaction(verb));
+  const read = <T>(verb: (sql: Sql) => Promise<T>) => active.run(() => database.read(verb));
   return {
-    submit: (jobs, maxQueued) => database.transaction((sql) => submitJobs(sql, jobs, maxQueued)),
-    claim: (owner, service, most, leaseMs) =>
-      database.transaction((sql) => claimJobs(sql, owner, service, most, leaseMs)),
-    place: (jobId, fence, device) => database.transaction((sql) => placeJob(sql, jobId, fence, device)),
-    renew: (renewals, leaseMs) => database.transaction((sql) => renewJobs(sql, renewals, leaseMs)),
-    complete: (outcome) => database.transaction((sql) => completeJob(sql, outcome)),
-    fail: (jobId, fence, failure, mayRetry) =>
-      database.transaction((sql) => failJob(sql, jobId, fence, failure, mayRetry)),
-    confirmCancelled: (jobId, fence) => database.transaction((sql) => confirmJobCancelled(sql, jobId, fence)),
-    giveBack: (jobId, fence) => database.transaction((sql) => giveBackJob(sql, jobId, fence)),
-    cancel: (jobId) => database.transaction((sql) => cancelJob(sql, jobId)),
-    get: (jobId) => database.read((sql) => getJob(sql, jobId)),
-    inputs: (jobId) => database.read((sql) => readPayload(sql, "job_input", jobId)),
-    outputs: (jobId) => database.read((sql) => readPayload(sql, "job_output", jobId)),
-    events: (jobId, afterSeq) => database.read((sql) => readEvents(sql, jobId, afterSeq)),
-    list: (filter, pageSize, after) => database.read((sql) => listJobs(sql, filter, pageSize, after)),
-    load: () => database.read(readLoad),
-    ahead: (jobId, most) => database.read((sql) => countAhead(sql, jobId, most)),
-    charges: () => database.read(readCharges),
-    sweep: (owner) => sweepJobs(database, owner),
-    failQueued: (service, failure) => failQueuedJobs(database, service, failure),
-    prune: (retention) => pruneJobs(database, retention),
-    registerHost: (owner, devices) => database.transaction((sql) => registerHost(sql, owner, devices)),
+    submit: (jobs, maxQueued) => change((sql) => submitJobs(sql, jobs, maxQueued)),
+    claim: (owner, service, most, leaseMs) => change((sql) => claimJobs(sql, owner, service, most, leaseMs)),
+    place: (jobId, fence, device) => change((sql) => placeJob(sql, jobId, fence, device)),
+    renew: (renewals, leaseMs) => change((sql) => renewJobs(sql, renewals, leaseMs)),
+    complete: (outcome) => change((sql) => completeJob(sql, outcome)),
+    fail: (jobId, fence, failure, mayRetry) => change((sql) => failJob(sql, jobId, fence, failure, mayRetry)),
+    confirmCancelled: (jobId, fence) => change((sql) => confirmJobCancelled(sql, jobId, fence)),
+    giveBack: (jobId, fence) => change((sql) => giveBackJob(sql, jobId, fence)),
+    cancel: (jobId) => change((sql) => cancelJob(sql, jobId)),
+    get: (jobId) => read((sql) => getJob(sql, jobId)),
+    inputs: (jobId) => read((sql) => readPayload(sql, "job_input", jobId)),
+    outputs: (jobId) => read((sql) => readPayload(sql, "job_output", jobId)),
+    events: (jobId, afterSeq) => read((sql) => readEvents(sql, jobId, afterSeq)),
+    list: (filter, pageSize, after) => read((sql) => listJobs(sql, filter, pageSize, after)),
+    load: () => read(readLoad),
+    ahead: (jobId, most) => read((sql) => countAhead(sql, jobId, most)),
+    charges: () => read(readCharges),
+    sweep: (owner) => active.run(() => sweepJobs(database, owner)),
+    failQueued: (service, failure) => active.run(() => failQueuedJobs(database, service, failure)),
+    prune: (retention) => active.run(() => pruneJobs(database, retention)),
+    registerHost: (owner, devices) => change((sql) => registerHost(sql, owner, devices)),
     reserve: (owner, service, slot, needs, gpus) =>
-      database.transaction((sql) => reserveInstance(sql, owner, service, slot, needs, gpus)),
-    release: (instance, fence) => database.transaction((sql) => releaseInstance(sql, instance, fence)),
-    free: (host) => database.read((sql) => freeDevices(sql, host)),
-    close: () => database.close(),
+      change((sql) => reserveInstance(sql, owner, service, slot, needs, gpus)),
+    release: (instance, fence) => change((sql) => releaseInstance(sql, instance, fence)),
+    free: (host) => read((sql) => freeDevices(sql, host)),
+    close: () => active.end(() => database.close()),
   };
 }

@@ -24,7 +24,7 @@ interface WaitingVerb {
  */
 export function openSqliteDatabase(file: string): Database {
   const waiting: WaitingVerb[] = [];
-  let working: Promise<void> | undefined;
+  let isWorking = false;
   const database = open(file);
   const sql = createSql(database, file);
 
@@ -38,14 +38,15 @@ export function openSqliteDatabase(file: string): Database {
         succeed: () => resolve(result),
         fail: reject,
       });
-      working ??= work();
+      if (!isWorking) void work();
     });
 
   async function work(): Promise<void> {
+    isWorking = true;
     // Verbs that come in the same turn of the event loop come as events of their own.
     await new Promise((resolve) => setImmediate(resolve));
     while (waiting.length > 0) await runTogether(database, file, sql, waiting.splice(0, VERBS_TOGETHER));
-    working = undefined;
+    isWorking = false;
   }
 
   return {
@@ -53,10 +54,7 @@ export function openSqliteDatabase(file: string): Database {
     transaction,
     // In the same order as what changes something: whoever has just changed something sees it.
     read: transaction,
-    close: async () => {
-      await working;
-      database.close();
-    },
+    close: async () => database.close(),
   };
 }
 

@@ -56,6 +56,7 @@ function createProxy(worker: Worker, file: string, exited: Promise<unknown>): St
 
   async function close(): Promise<void> {
     if (ended === undefined) await call("close", []);
+    ended ??= new SignetError("STORE_UNAVAILABLE", "the store is closed");
     await exited;
   }
 }
