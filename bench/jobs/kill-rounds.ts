@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dataDirectory } from "../../src/config/index.ts";
@@ -63,12 +63,11 @@ export async function runKillRounds(options: KillRoundsOptions): Promise<KillRep
   await desk.setUp();
   desk.configure("none");
   const accepted: Accepted = new Map();
-  const forfeited: Record<string, number> = { identity: 0, metered: 0, faulty: 0 };
+  const logFile = join(directory, "server.log");
   const reports: RoundReport[] = [];
 
   async function start() {
-    const server = new ServerLife(desk.data.root, join(directory, "server.log"));
-    void watchForfeits(server, forfeited);
+    const server = new ServerLife(desk.data.root, logFile);
     const serving = await server.logged(({ msg }) => msg === "serving");
     if (serving === null) throw new Error(`the server did not start: ${server.lastLine}`);
     return { server, client: new JobClient(String(serving.address), desk.tokens.patient!) };
@@ -96,17 +95,16 @@ export async function runKillRounds(options: KillRoundsOptions): Promise<KillRep
   server.kill("SIGTERM");
   await server.ended;
   client.close();
-  return await closeBooks(desk, accepted, forfeited, reports);
+  return await closeBooks(desk, accepted, readForfeits(logFile), reports);
 }
 
-/** What a start charges for leases that the server before it was killed with. */
-async function watchForfeits(server: ServerLife, forfeited: Record<string, number>): Promise<void> {
-  for (;;) {
-    const line = await server.logged(({ msg, notice }) => msg === "ledger" && typeof notice === "string");
-    if (line === null) return;
-    const [, service, runs] = /^(\w+): charged (\d+) runs?/.exec(String(line.notice)) ?? [];
-    if (service !== undefined) forfeited[service] = (forfeited[service] ?? 0) + Number(runs);
+/** What starts charged for leases that the server before them was killed with. */
+function readForfeits(logFile: string): Record<string, number> {
+  const forfeited: Record<string, number> = { identity: 0, metered: 0, faulty: 0 };
+  for (const [, service, runs] of readFileSync(logFile, "utf8").matchAll(/"notice":"(\w+): charged (\d+) runs? /g)) {
+    forfeited[service!] = (forfeited[service!] ?? 0) + Number(runs);
   }
+  return forfeited;
 }
 
 async function submitAll(
