@@ -7,6 +7,6 @@ export { checkPlugin } from "./plugin-check.ts";
 export type { Priorities, QueuePolicy } from "./queue-policy.ts";
 export { readGpus } from "./read-gpus.ts";
 export { ServiceRunner, type ServiceRunnerOptions } from "./service-runner.ts";
-export { type ServiceEvent, type ServiceOutput, type ServiceState, serviceStates } from "./supervisor.ts";
+export { type ServiceEvent, type ServiceOutput, type ServiceState, serviceStates } from "./service-state.ts";
 export { verifySandbox } from "./verify-sandbox.ts";
 export type { WarmUpRequest } from "./warm-up.ts";

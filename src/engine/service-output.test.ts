@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { nativeLibrary } from "../../test/helpers/native.ts";
 import { faultyJob, useService } from "../../test/helpers/runner.ts";
-import type { ServiceEvent } from "./supervisor.ts";
+import type { ServiceEvent } from "./service-state.ts";
 
 const faulty = nativeLibrary("faulty");
 

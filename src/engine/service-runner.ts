@@ -1,23 +1,32 @@
 import { SignetError } from "../errors.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { HostFacts } from "./host-process.ts";
+import { IdleWatch } from "./idle-watch.ts";
 import type { Job, JobEnd, JobResult, RunningJob, SubmittedJob } from "./job.ts";
 import { Line, type LineOptions } from "./line.ts";
 import { keepResult } from "./result.ts";
+import type { ServiceState } from "./service-state.ts";
 import { SlotPool } from "./slot-pool.ts";
-import { type ServiceState, Supervisor, type SupervisorOptions } from "./supervisor.ts";
+import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
 export interface ServiceRunnerOptions
-  extends Omit<SupervisorOptions, "threads" | "pool" | "writersSince" | "onLook" | "onReady" | "onGone">,
+  extends Omit<
+      SupervisorOptions,
+      "threads" | "pool" | "writersSince" | "giveWay" | "onLook" | "onReady" | "onGone" | "onRested"
+    >,
     LineOptions {
   /** Jobs that may run at the same time. */
   readonly concurrency: number;
   readonly admission: "queue" | "reject";
   /** How long a plugin may take to stop when it is asked to. */
   readonly cancelGraceMs: number;
+  /** How long there must be no job before its process ends, until there is one; 0, the default, for ever. */
+  readonly idleUnloadMs?: number;
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1; // setTimeout fires at once beyond this
+/** A service without a job for so long gives its place to another that waits for one, if it may be unloaded at all. */
+const GIVE_WAY_MS = 1000;
 
 /**
  * One service, from its first process to the end of its last: which jobs it takes, where they wait, and when it starts,
@@ -32,6 +41,7 @@ export class ServiceRunner {
   readonly #dispatcher: Dispatcher;
   #idle: PromiseWithResolvers<void> | undefined;
   #unloading: Promise<void> | undefined;
+  readonly #idleWatch: IdleWatch | undefined;
 
   constructor(options: ServiceRunnerOptions) {
     this.name = options.name;
@@ -49,7 +59,14 @@ export class ServiceRunner {
       pool: this.#pool,
       writersSince: (ms) => this.#dispatcher.writersSince(ms),
       onLook: () => this.#dispatcher.recallFromLong(),
-      onReady: () => this.#dispatcher.fill(),
+      onReady: () => {
+        this.#idleWatch?.note();
+        this.#dispatcher.fill();
+      },
+      giveWay: () => this.#giveWay(),
+      onRested: () => {
+        if (this.queued > 0) void this.#supervisor.wake();
+      },
       onGone: () => {
         this.#line.rejectAll(this.#supervisor.refusal ?? this.#goneError());
         this.#idle?.resolve();
@@ -62,6 +79,14 @@ export class ServiceRunner {
       supervisor: this.#supervisor,
       onIdle: () => this.#idle?.resolve(),
     });
+    const { idleUnloadMs = 0 } = options;
+    if (idleUnloadMs > 0) {
+      this.#idleWatch = new IdleWatch({
+        afterMs: idleUnloadMs,
+        isBusy: () => this.running + this.queued > 0,
+        onIdle: () => this.#supervisor.rest(),
+      });
+    }
   }
 
   get state(): ServiceState {
@@ -76,6 +101,21 @@ export class ServiceRunner {
   /** What the plugin said about itself; undefined before it was first ready. */
   get facts(): HostFacts | undefined {
     return this.#supervisor.facts;
+  }
+
+  /** Whether a call is answered, if only after its process has started again because of it. */
+  get isServing(): boolean {
+    return this.state === "ready" || this.state === "idle";
+  }
+
+  /** What it waits for before its process can start, in words for people; undefined while it does not. */
+  get waitingFor(): string | undefined {
+    return this.#supervisor.waitingFor;
+  }
+
+  /** The GPUs that are kept for its process, such as `gpu:0`. */
+  get devices(): readonly string[] {
+    return this.#supervisor.devices;
   }
 
   /** Jobs that wait for their turn, wherever. */
@@ -128,6 +168,8 @@ export class ServiceRunner {
       return refused;
     }
     const entry = this.#line.enter(job, end, this.#dispatcher);
+    this.#idleWatch?.note();
+    if (this.state === "idle") this.wake();
     if (this.#line.isBatching) this.#line.lookSoon();
     else this.#dispatcher.fill();
     return entry;
@@ -169,9 +211,9 @@ export class ServiceRunner {
     const isReady = this.state === "ready";
     const hasTurn = isReady && this.running < this.#dispatcher.mostRunning;
     if (hasTurn && this.#line.length === 0) return undefined;
-    if (admission === "reject" && !isReady) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
+    if (admission === "reject" && !this.isServing) return refuse("SERVICE_NOT_READY", ` is ${this.state}`);
     // What waits while a worker is free waits for others to run with it.
-    if (admission === "reject" && !(hasTurn && this.#line.isBatching)) {
+    if (admission === "reject" && isReady && !(hasTurn && this.#line.isBatching)) {
       return refuse("SERVICE_BUSY", `: ${this.running} of ${this.#dispatcher.mostRunning} jobs are running`);
     }
     if (this.queued >= maxQueue) return refuse("QUEUE_FULL", `: ${this.queued} calls wait, at most ${maxQueue} may`);
@@ -191,6 +233,7 @@ export class ServiceRunner {
   async stop(drainMs: number): Promise<void> {
     if (this.state === "stopped") return;
     const wasReady = this.state === "ready";
+    this.#idleWatch?.close();
     this.#supervisor.stop();
     await this.#drain(wasReady, drainMs);
   }
@@ -211,10 +254,22 @@ export class ServiceRunner {
     return this.#unloading;
   }
 
+  /** There is something to do, or about to be: starts the process that ended because there was not. */
+  wake(): void {
+    void this.#supervisor.wake();
+  }
+
+  #giveWay(): boolean {
+    if (this.state !== "ready" || this.#idleWatch === undefined || this.#idleWatch.idleMs < GIVE_WAY_MS) return false;
+    this.#supervisor.rest();
+    return true;
+  }
+
   /** Starts the process again after `unload` or quarantine. Resolves with null when the service is ready, else with why not. */
   async load(): Promise<SignetError | null> {
     await this.#unloading;
     if (this.state === "unloaded" || this.state === "quarantined") return await this.start();
+    if (this.state === "idle") return await this.#supervisor.wake();
     if (this.state === "ready") return null;
     const cause = { cause: this.#supervisor.lastError };
     return this.#supervisor.refusal ?? new SignetError("SERVICE_NOT_READY", `${this.name} is ${this.state}`, cause);
@@ -242,6 +297,7 @@ export class ServiceRunner {
 
   /** Ends the process and every job in it at once. */
   kill(): void {
+    this.#idleWatch?.close();
     this.#supervisor.stop();
     this.#line.rejectAll(this.#cutShortError());
     void this.#supervisor.end(this.#cutShortError());

@@ -1,49 +1,11 @@
 import { SignetError } from "../errors.ts";
 import type { InheritedFile, Sandbox } from "../plugin/index.ts";
 import type { TensorSpec } from "../tensor/index.ts";
+import { ServicePlace, type ServicePlacement } from "./devices/service-place.ts";
 import { type HostFacts, HostProcess } from "./host-process.ts";
+import type { ServiceEvent, ServiceState } from "./service-state.ts";
 import type { SlotPool } from "./slot-pool.ts";
 import { WarmUp, type WarmUpRequest } from "./warm-up.ts";
-
-/**
- * The states of a service:
- *
- *     starting ──▶ ready ──▶ stopped         stop()
- *        ▲  │        │
- *        │  ▼        ▼ crash, kill
- *        backing-off                         from any: refused, when a licensed file changed on disk
- *            ▼ too many ends                 from all but stopped: unloaded, by unload(); then starting again, by start()
- *        quarantined                         then starting again, by start()
- *
- * While starting or backing off, calls wait in the queue up to their deadlines.
- */
-export const serviceStates = [
-  "starting",
-  "ready",
-  "backing-off",
-  "quarantined",
-  "unloaded",
-  "refused",
-  "stopped",
-] as const;
-export type ServiceState = (typeof serviceStates)[number];
-
-export type ServiceEvent =
-  | { readonly type: "state"; readonly state: Exclude<ServiceState, "refused" | "quarantined"> }
-  | { readonly type: "state"; readonly state: "refused" | "quarantined"; readonly reason: SignetError }
-  | { readonly type: "ended"; readonly error: SignetError; readonly restartInMs: number | null }
-  | ({ readonly type: "output" } & ServiceOutput);
-
-/** A line that a service's process printed. */
-export interface ServiceOutput {
-  readonly stream: "stdout" | "stderr";
-  readonly line: string;
-  readonly pid: number | null;
-  /** The jobs that may have written it: one where one ran, several where several did or the next had just begun. */
-  readonly jobs: readonly string[];
-  /** Lines before it that were left out; the line says so. */
-  readonly dropped: number;
-}
 
 export interface SupervisorOptions {
   readonly name: string;
@@ -63,6 +25,10 @@ export interface SupervisorOptions {
   readonly home: string;
   /** Default `seccomp`. */
   readonly sandbox?: Sandbox;
+  /** Default: its processes need nothing of this host that could be short. */
+  readonly placement?: ServicePlacement | undefined;
+  /** Somebody waits for its place: rests, if it has nothing to do. @returns whether it does */
+  readonly giveWay?: () => boolean;
   /** Ends of the process in a row, with no success between them, after which no other follows; 0, the default, for never. */
   readonly quarantineAfter?: number;
   readonly onEvent: (event: ServiceEvent) => void;
@@ -74,6 +40,8 @@ export interface SupervisorOptions {
   readonly onReady: () => void;
   /** The process is gone and no other will follow, because the service was stopped, refused or quarantined. */
   readonly onGone: () => void;
+  /** The process is gone because there was nothing to do. */
+  readonly onRested?: () => void;
 }
 
 const MAX_BACK_OFF_MS = 30_000;
@@ -93,9 +61,12 @@ export class Supervisor {
   /** Ends of the process since a job last succeeded. */
   #endsInARow = 0;
   #restartTimer: NodeJS.Timeout | undefined;
+  readonly #place: ServicePlace | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { name, placement, giveWay = () => false } = options;
+    if (placement !== undefined) this.#place = new ServicePlace(name, placement, this, giveWay);
   }
 
   get state(): ServiceState {
@@ -127,6 +98,16 @@ export class Supervisor {
     return this.#endsInARow;
   }
 
+  /** What it waits for before its process can start, in words for people; undefined while it does not. */
+  get waitingFor(): string | undefined {
+    return this.#state === "waiting" ? this.#place?.waitingFor : undefined;
+  }
+
+  /** The GPUs that are kept for its processes, such as `gpu:0`. */
+  get devices(): readonly string[] {
+    return this.#place?.devices ?? [];
+  }
+
   get pid(): number | undefined {
     return this.#host?.pid;
   }
@@ -148,6 +129,8 @@ export class Supervisor {
     const { name, pool, onEvent, onReady, writersSince, ...options } = this.#options;
     if (this.#state === "quarantined") this.#endsInARow = 0;
     this.#setState("starting");
+    const unplaced = this.#place === undefined ? null : await this.#findPlace(this.#place);
+    if (unplaced !== null) return unplaced;
     let host: HostProcess;
     try {
       host = new HostProcess({
@@ -155,6 +138,7 @@ export class Supervisor {
         service: name,
         slots: pool.slots,
         slotsInUseBytes: () => pool.inUseBytes,
+        gpus: this.#place?.visibleGpus,
         onOutput: (stream, { line, dropped, notBeforeMs }) => {
           const jobs = writersSince?.(notBeforeMs) ?? [];
           onEvent({ type: "output", stream, line, pid: host.pid ?? null, jobs, dropped });
@@ -184,6 +168,41 @@ export class Supervisor {
       onReady();
     }
     return null;
+  }
+
+  /** Null when there is a place for the process; else why not. It is started when there is one. */
+  async #findPlace(place: ServicePlace): Promise<SignetError | null> {
+    const unplaced = await place.ensure(() => {
+      if (this.#state === "waiting") void this.start();
+    });
+    if (this.#state !== "starting") {
+      // Nobody wants it any more.
+      this.#giveBackUnused();
+      return unplaced ?? new SignetError("SERVICE_NOT_READY", `${this.#options.name} is ${this.#state}`);
+    }
+    if (unplaced === null) return null;
+    this.#lastError = unplaced;
+    this.#setState("waiting");
+    return unplaced;
+  }
+
+  /** What was kept for its processes is for others, once there is none and none will follow for now. */
+  #giveBackUnused(): void {
+    const isWanted = ["waiting", "starting", "ready", "backing-off"].includes(this.#state);
+    if (!isWanted && this.#host === undefined) this.#place?.giveBack();
+  }
+
+  /** Ends the process, which has nothing to do, until somebody wakes it. */
+  rest(): void {
+    if (this.#state !== "ready") return;
+    this.#setState("idle");
+    void this.#host?.stop();
+  }
+
+  /** Starts the process again after `rest`. Resolves as `start` does; with null where it does not rest. */
+  async wake(): Promise<SignetError | null> {
+    await this.#host?.ended;
+    return this.#state === "idle" ? await this.start() : null;
   }
 
   async #warm(host: HostProcess): Promise<void> {
@@ -234,6 +253,11 @@ export class Supervisor {
     const warmUp = this.#warmUp;
     this.#host = undefined;
     this.#warmUp = undefined;
+    this.#giveBackUnused();
+    if (this.#state === "idle") {
+      this.#options.onRested?.();
+      return;
+    }
     if (this.#state === "stopped" || this.#state === "unloaded" || this.#refusal || reason === null) {
       this.#options.onGone();
       return;
@@ -265,6 +289,7 @@ export class Supervisor {
   #setState(state: ServiceState): void {
     if (this.#state === "stopped" || (this.#state === "refused" && state !== "stopped")) return;
     this.#state = state;
+    this.#giveBackUnused();
     if (state !== "refused" && state !== "quarantined") {
       this.#options.onEvent({ type: "state", state });
       return;

@@ -82,6 +82,10 @@ function entryOf({ conf: { name, version }, runner }: Service): RepositoryEntry 
   switch (runner.state) {
     case "ready":
       return at("READY", "");
+    case "idle":
+      return at("READY", "without a process until there is a call for it");
+    case "waiting":
+      return at("UNAVAILABLE", `no process yet: ${runner.waitingFor}`);
     case "starting":
       return at("LOADING", "its process is starting");
     case "backing-off":
