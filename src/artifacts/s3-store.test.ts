@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect, createServer as createProxy, type Socket } from "node:net";
+import { pipeline } from "node:stream";
 import { inspect } from "node:util";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -23,6 +25,8 @@ import { S3Store } from "./s3-store.ts";
 const BUCKET = "signet-tests";
 const REGION = "us-east-1";
 const MIB = 2 ** 20;
+const NO_LIMIT = 2 ** 40;
+const UNAVAILABLE = "STORE_UNAVAILABLE";
 
 const found = await seaweedfsProgram();
 const reason = "missing" in found ? ` (skipped, there is no ${found.missing})` : "";
@@ -120,6 +124,33 @@ describe.skipIf("missing" in found)(`in SeaweedFS${reason}`, () => {
     expect((await readAll(store, sha256)).toString()).toBe("abc");
   });
 
+  test("what goes in or out when the store goes away fails, and it may be put again when it is back", async () => {
+    const proxy = await useProxy(new URL(server.endpoint));
+    const place = { ...settings(), endpoint: proxy.endpoint };
+    const store = await openArtifactStore({ s3: place }, "/nowhere", environment());
+    const content = bytesOf(20 * MIB, "on its way");
+    const cutAfter = async function* (pieces: AsyncIterable<Uint8Array>, bytes: number) {
+      for await (const piece of pieces) {
+        yield piece;
+        bytes -= piece.length;
+        if (bytes < 0) proxy.cut();
+      }
+    };
+    expect(await codeOfAsync(() => store.put(cutAfter(inPieces(content), 10 * MIB), NO_LIMIT))).toBe(UNAVAILABLE);
+    expect(await codeOfAsync(() => store.find(digestOf(content)))).toBe(UNAVAILABLE);
+    expect(await codeOfAsync(() => listed(store))).toBe(UNAVAILABLE);
+    expect(await codeOfAsync(() => store.read(digestOf(content)))).toBe(UNAVAILABLE);
+    expect(await codeOfAsync(() => store.remove(digestOf(content)))).toBe(UNAVAILABLE);
+
+    proxy.mend();
+    expect(await listed(store)).toEqual([]);
+    const { sha256 } = await store.put(inPieces(content), NO_LIMIT);
+    const reading = async () => {
+      for await (const _ of cutAfter(await store.read(sha256), 0));
+    };
+    expect(await codeOfAsync(reading)).toBe(UNAVAILABLE);
+  });
+
   test("more than a page of artifacts is listed whole", async () => {
     const { store } = await useStore();
     const names = Array.from({ length: 1100 }, (_, at) => `artifact ${at}`);
@@ -169,6 +200,31 @@ describe.skipIf("missing" in found)(`in SeaweedFS${reason}`, () => {
 
 function keyOf(prefix: string, sha256: string): string {
   return `${prefix}${sha256.slice(0, 2)}/${sha256}`;
+}
+
+/** A way to the store that can be cut. */
+async function useProxy({ hostname, port }: URL) {
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const proxy = createProxy((client) => {
+    if (isCut) return client.destroy();
+    const onward = connect(Number(port), hostname);
+    for (const socket of [client, onward]) sockets.add(socket.on("error", () => undefined));
+    return void pipeline(client, onward, client, () => undefined);
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.destroy();
+  };
+  onTestFinished(() => {
+    cut();
+    proxy.close();
+  });
+  const mend = () => {
+    isCut = false;
+  };
+  return { endpoint: `http://127.0.0.1:${(proxy.address() as { port: number }).port}`, cut, mend };
 }
 
 /** Objects that are no artifacts, and uploads that are not complete. */

@@ -54,6 +54,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
   koffi: ["src/plugin/"],
   piscina: ["src/engine/"],
+  "@aws-sdk/client-s3": ["src/artifacts/"],
   child_process: ["src/engine/", "tools/dev/", "tools/license/external-signer.ts"],
   "node-forge": ["src/certs/", "tools/license/"],
   systeminformation: ["src/license/"],
