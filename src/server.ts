@@ -16,7 +16,9 @@ import { GrpcServer } from "./grpc/index.ts";
 import { HttpServer, MetricsServer } from "./http/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
 import { CertificateWatch, ConnectionCounts, openTls, verifyBindable } from "./listener/index.ts";
+import { LogMonitor } from "./logs/index.ts";
 import { Metrics } from "./metrics/index.ts";
+import { Administration, ServiceMonitor } from "./monitor/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
 import {
   type AuthorizedService,
@@ -104,6 +106,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   }
   recordAuthorization(audit, "license.authorized", first);
 
+  const logs = new LogMonitor({ data, keeping: config.logs, log });
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let http: HttpServer | undefined;
@@ -116,6 +119,19 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const inference = new Inference({ runLog, log, sharedMemory, tracing, responseCache });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
   const processes = new ProcessTally();
+  const memoryLimitOf = (name: string) => serviceSettings(config, name).memoryLimitMiB * 2 ** 20;
+  const monitor = new ServiceMonitor({
+    services: () =>
+      inference.services.map((service) => {
+        const { name } = service.conf;
+        const { success, failures } = inference.statisticsOf(service);
+        const { stuckAfterMs } = serviceSettings(config, name);
+        const calls = { successes: success.count, failures };
+        return { name, runner: service.runner, memoryLimitBytes: memoryLimitOf(name), stuckAfterMs, calls };
+      }),
+    log,
+    onChange: showHealth,
+  });
   let platform: JobPlatform | undefined;
   const isReady = () => !isStopping && inference.isReady;
 
@@ -134,14 +150,17 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       admission: settings.admission,
       ...schedulingOf(conf, settings),
       slotBytes,
-      memoryLimitBytes: settings.memoryLimitMiB * 2 ** 20,
+      memoryLimitBytes: memoryLimitOf(conf.name),
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
+      quarantineAfter: settings.quarantineAfter,
       home,
       sandbox: settings.sandbox,
       warmUp: () => prepareWarmUp(settings.warmup, conf, slotBytes),
       onEvent: (event) => {
-        reportEvent(log, conf.name, event);
+        if (event.type === "output") logs.takeOutput(conf.name, event);
+        else reportEvent(log, conf.name, event);
+        monitor.record(conf.name, event);
         recordServiceEvent(audit, conf.name, event);
         processes.record(conf.name, event);
         if (event.type === "state") {
@@ -169,7 +188,10 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   function showHealth(): void {
     if (!grpc) return;
     for (const { conf, runner } of inference.services) {
-      grpc.setServing(conf.name, !isStopping && runner.state === "ready");
+      // Where every job that runs stands still, nothing that is asked now is answered.
+      const { stuck } = monitor.healthOf(conf.name);
+      const isStuck = stuck > 0 && stuck === runner.running;
+      grpc.setServing(conf.name, !isStopping && runner.state === "ready" && !isStuck);
     }
     grpc.setServing("", isReady());
     grpc.setServing("inference.GRPCInferenceService", isReady());
@@ -181,9 +203,11 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
     await platform?.close();
     closeLedger(ledger, log);
+    monitor.close();
     await runLog.close();
     await tracing.close();
     await audit.close();
+    await logs.close();
   }
 
   /** Bottom-up: files, processes, the ports, and what looks after the license. */
@@ -212,6 +236,12 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       log,
       version: packageVersion(),
       isReady,
+      administration: new Administration({
+        ...{ inference, repository, processes, monitor, logs, isReady, memoryLimitOf, version: packageVersion() },
+        license: () => upkeep.license,
+        nowMs: () => ledger.nowMs,
+        jobs: () => jobPlatform.store.load(),
+      }),
     };
     const connections = { grpc: new ConnectionCounts(), rest: new ConnectionCounts(), metrics: new ConnectionCounts() };
     const listener = new GrpcServer({
@@ -241,7 +271,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       },
     });
     if (metricsListen !== null) {
-      const collected = new Metrics({ ...edge, ledger, upkeep, processes, connections });
+      const { tally: jobTally } = jobPlatform;
+      const collected = new Metrics({ ...edge, jobTally, ledger, upkeep, processes, connections });
       metrics = new MetricsServer({
         ...edge,
         listen: metricsListen,
@@ -256,6 +287,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await recordStart(audit, data, facts);
     await upkeep.start();
     await jobPlatform.start();
+    monitor.start();
     return { address, httpAddress, metricsAddress, listener, upkeep };
   }
 
@@ -309,7 +341,10 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       for (const { runner } of inference.services) runner.kill();
       await (stopping ?? release());
     },
-    reopenLogs: () => runLog.reopen(),
+    reopenLogs: () => {
+      runLog.reopen();
+      logs.reopen();
+    },
     reloadCertificates: () => certificates?.look(),
     checkLicense: () => upkeep.check(),
   };
@@ -369,7 +404,7 @@ function reportAuthorization(log: Log, { authorized, ledger, services }: FirstAu
   );
 }
 
-function reportEvent(log: Log, service: string, event: ServiceEvent): void {
+function reportEvent(log: Log, service: string, event: Exclude<ServiceEvent, { type: "output" }>): void {
   switch (event.type) {
     case "state":
       log.info(
@@ -379,9 +414,6 @@ function reportEvent(log: Log, service: string, event: ServiceEvent): void {
       break;
     case "ended":
       log.error({ service, err: event.error, restartInMs: event.restartInMs }, "the service's process ended");
-      break;
-    case "output":
-      log.info({ service, stream: event.stream, line: event.line }, "plugin output");
   }
 }
 

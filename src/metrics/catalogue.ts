@@ -68,6 +68,23 @@ export const metricCatalogue = {
     help: "Times that a process of the service ended when nobody wanted it to, by what happened.",
   },
 
+  signet_jobs_queued: {
+    type: "gauge",
+    labels: ["service"],
+    help: "Jobs that wait for their turn, as the store had it up to two seconds ago.",
+  },
+  signet_jobs_running: { type: "gauge", labels: ["service"], help: "Jobs that run, on any host, as of the same time." },
+  signet_job_attempts_total: {
+    type: "counter",
+    labels: ["service", "outcome"],
+    help: "Attempts of jobs that ended here: succeeded, failed, cancelled, retried, or given-back before they began.",
+  },
+  signet_job_store_up: {
+    type: "gauge",
+    labels: [],
+    help: "Whether the store of jobs answered when it was last asked.",
+  },
+
   signet_license_info: {
     type: "gauge",
     labels: ["license_id", "sequence", "kind", "enforcement"],

@@ -1,5 +1,6 @@
-import type { ProcessTally } from "../service/index.ts";
+import type { JobTally, ProcessTally } from "../service/index.ts";
 import { collectEdges, type EdgeParts } from "./collect-edges.ts";
+import { collectJobs } from "./collect-jobs.ts";
 import { collectLicense, type LicenseParts } from "./collect-license.ts";
 import { collectProcess } from "./collect-process.ts";
 import { collectServices } from "./collect-services.ts";
@@ -8,6 +9,7 @@ import { type MetricFamily, Scrape } from "./scrape.ts";
 
 export interface MetricsParts extends EdgeParts, LicenseParts {
   readonly processes: ProcessTally;
+  readonly jobTally: JobTally;
   readonly version: string;
   isReady(): boolean;
 }
@@ -25,11 +27,16 @@ export class Metrics {
   }
 
   collect(): MetricFamily[] {
-    const { inference, processes, version, isReady } = this.#parts;
+    const { inference, processes, jobTally, version, isReady } = this.#parts;
     const scrape = new Scrape();
     scrape.add("signet_build_info", { version, node: process.version }, 1);
     scrape.add("signet_ready", {}, isReady() ? 1 : 0);
     collectServices(scrape, inference, processes);
+    collectJobs(
+      scrape,
+      jobTally,
+      inference.services.map(({ conf }) => conf.name),
+    );
     collectLicense(scrape, this.#parts);
     collectEdges(scrape, this.#parts);
     collectProcess(scrape, this.#lag);

@@ -25,6 +25,7 @@ export { authorizeInstalled, type InstalledAuthorization } from "./installed-aut
 export { readInstalledLicense } from "./installed-license.ts";
 export { JobPlatform } from "./jobs/job-platform.ts";
 export type { ArtifactInput } from "./jobs/job-request.ts";
+export type { JobTally } from "./jobs/job-tally.ts";
 export type { JobView } from "./jobs/job-view.ts";
 export { type JobChange, type JobQuery, type JobRequest, Jobs } from "./jobs/jobs.ts";
 export { type LicenseStatus, readLicenseStatus, type ServiceStatus } from "./license-status.ts";

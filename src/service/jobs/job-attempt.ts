@@ -6,6 +6,7 @@ import type { InferCall, InferenceEnd, InferenceResult } from "../infer-call.ts"
 import type { Inference } from "../inference.ts";
 import type { JobPayloads } from "./job-payloads.ts";
 import { inputsOf } from "./job-request.ts";
+import type { AttemptOutcome } from "./job-tally.ts";
 import { formatTensorFile, parseTensorFile, type TensorFileHeader, tensorData } from "./tensor-file.ts";
 
 export interface AttemptParts {
@@ -18,6 +19,8 @@ export interface AttemptParts {
 export interface AttemptEnd {
   /** Why the service does not run jobs at the moment, where that is why this one never began. */
   readonly obstacle: SignetError | null;
+  /** null where it was somebody else's by then. */
+  readonly outcome: AttemptOutcome | null;
 }
 
 /** What ran and was lost may go well another time. */
@@ -84,7 +87,7 @@ export class JobAttempt implements InferenceEnd {
     } catch (error) {
       outcome = { type: "failed", error: SignetError.from(error) };
     }
-    if (this.#isLost) return { obstacle: null };
+    if (this.#isLost) return { obstacle: null, outcome: null };
     return await this.#conclude(outcome, isCharged);
   }
 
@@ -141,24 +144,31 @@ export class JobAttempt implements InferenceEnd {
   async #conclude(outcome: Outcome, isCharged: boolean): Promise<AttemptEnd> {
     const { store } = this.#parts;
     const { fence } = this.claim;
+    const ended = (how: AttemptOutcome, obstacle: SignetError | null = null) => ({
+      obstacle,
+      outcome: this.#isLost ? null : how,
+    });
     if (outcome.type === "succeeded") {
+      const { runMs } = outcome;
       await this.#tell(async () => {
         const outputs = await this.#parts.payloads.keep(outcome.pieces);
-        await store.complete({ jobId: this.id, fence, runMs: outcome.runMs, outputs });
+        await store.complete({ jobId: this.id, fence, runMs, outputs });
       });
-      return { obstacle: null };
+      return ended("succeeded");
     }
     const { error } = outcome;
     if (this.#isCancelled) {
       await this.#tell(() => store.confirmCancelled(this.id, fence));
-    } else if (!isCharged && isPassing(error)) {
-      await this.#tell(() => store.giveBack(this.id, fence));
-      return { obstacle: error };
-    } else {
-      const mayRetry = isCharged && lostCodes.has(error.code);
-      await this.#tell(() => store.fail(this.id, fence, failureOf(error), mayRetry));
+      return ended("cancelled");
     }
-    return { obstacle: null };
+    if (!isCharged && isPassing(error)) {
+      await this.#tell(() => store.giveBack(this.id, fence));
+      return ended("given-back", error);
+    }
+    const { attempts, maxAttempts } = this.claim.job;
+    const mayRetry = isCharged && lostCodes.has(error.code);
+    await this.#tell(() => store.fail(this.id, fence, failureOf(error), mayRetry));
+    return ended(mayRetry && attempts < maxAttempts ? "retried" : "failed");
   }
 
   /** Again and again while the store cannot be told: what is not told in time is somebody else's by then. */

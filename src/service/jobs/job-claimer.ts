@@ -4,6 +4,7 @@ import type { Log } from "../../telemetry/index.ts";
 import type { Service } from "../inference.ts";
 import { type AttemptParts, JobAttempt } from "./job-attempt.ts";
 import type { JobHub } from "./job-hub.ts";
+import { JobTally } from "./job-tally.ts";
 
 export interface JobClaimerOptions extends AttemptParts {
   readonly owner: JobOwner;
@@ -34,6 +35,7 @@ interface Line {
  * from the answer what was cancelled, and takes up what others left lying.
  */
 export class JobClaimer {
+  readonly tally = new JobTally();
   readonly #options: JobClaimerOptions;
   readonly #lines = new Map<string, Line>();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -119,7 +121,7 @@ export class JobClaimer {
   #roomOf(name: string, line: Line): number {
     if (this.#isStopped || line.pausedUntilMs > performance.now()) return 0;
     const service = this.#serviceOf(name);
-    if (service === undefined || service.runner.state !== "ready") return 0;
+    if (service === undefined || !service.runner.isServing) return 0;
     return service.conf.limits.concurrency - line.attempts.size;
   }
 
@@ -128,7 +130,8 @@ export class JobClaimer {
     const { service } = attempt.claim.job;
     line.attempts.add(attempt);
     hub.changed(attempt.id);
-    const under = attempt.run().then(({ obstacle }) => {
+    const under = attempt.run().then(({ obstacle, outcome }) => {
+      if (outcome !== null) this.tally.count(service, outcome);
       line.attempts.delete(attempt);
       this.#under.delete(under);
       if (obstacle === null) line.pauses = 0;
@@ -152,7 +155,8 @@ export class JobClaimer {
     const { store, owner, hub } = this.#options;
     try {
       for (const { id } of await store.sweep(owner)) hub.changed(id);
-      for (const { service, queued } of await store.load()) {
+      this.tally.loads = await store.load();
+      for (const { service, queued } of this.tally.loads) {
         if (queued === 0) continue;
         if (this.#serviceOf(service) === undefined) await this.#failOrphans(service);
         else this.wake(service);
@@ -214,11 +218,13 @@ export class JobClaimer {
   #works(): void {
     if (this.#fault !== undefined) this.#options.log.info("the store of jobs works again");
     this.#fault = undefined;
+    this.tally.isStoreUp = true;
   }
 
   /** Said once until it works again. */
   #fails(thrown: unknown): void {
     const error = SignetError.from(thrown);
+    this.tally.isStoreUp = false;
     if (this.#fault === error.code) return;
     this.#fault = error.code;
     this.#options.log.error({ err: error }, "the store of jobs does not work; jobs wait until it does");

@@ -9,6 +9,7 @@ import type { Inference } from "../inference.ts";
 import { JobClaimer } from "./job-claimer.ts";
 import { JobHub } from "./job-hub.ts";
 import { JobPayloads } from "./job-payloads.ts";
+import type { JobTally } from "./job-tally.ts";
 import { Jobs } from "./jobs.ts";
 
 export interface JobPlatformOptions {
@@ -65,6 +66,11 @@ export class JobPlatform {
       ...{ store, artifacts, payloads, inference, claimer: this.#claimer, hub },
       ...{ maxAttempts, maxQueued, maxArtifactBytes },
     });
+  }
+
+  /** For whoever watches. */
+  get tally(): JobTally {
+    return this.#claimer.tally;
   }
 
   /** Jobs run from now on, those that an earlier start left among them. @throws STORE_UNAVAILABLE */

@@ -53,6 +53,8 @@ function describeWait(
   const obstacle = claimer.obstacleOf(name);
   if (obstacle !== null) return `${name} to take jobs again: ${obstacle.message}`;
   switch (runner.state) {
+    case "waiting":
+      return `room for ${name}, which is ${runner.waitingFor}`;
     case "starting":
       return `${name} to start`;
     case "backing-off":
