@@ -66,6 +66,9 @@ const serviceFields = {
   needs: needsSchema.describe(
     "What the service's process takes of this host, which is kept for it: any of `gpus`, `gpuMemoryMiB` (of each GPU), `cpuCores` and `memoryMiB`; what is left out is as its license says, and nothing where that says nothing. A service for which there is no room waits for it.",
   ),
+  idleUnloadMs: durationMs.describe(
+    "After how long without a call the service's process ends and gives back what was kept for it, in milliseconds; the next call starts it again, and waits for that. Where another service waits for its place, a second is enough. 0 keeps it for ever.",
+  ),
   warmup: warmUpRequests.describe(
     "Requests that the service's process runs, in this order, before it takes calls. Nothing is charged for them.",
   ),
@@ -91,6 +94,7 @@ const serviceDefaults: ServiceSettings = {
   callTimeoutMs: 60_000,
   responseCache: false,
   needs: {},
+  idleUnloadMs: 0,
   warmup: [],
 };
 
@@ -112,6 +116,7 @@ const settings = z.strictObject({
   callTimeoutMs: serviceFields.callTimeoutMs.default(serviceDefaults.callTimeoutMs),
   responseCache: serviceFields.responseCache.default(serviceDefaults.responseCache),
   needs: serviceFields.needs.prefault({}),
+  idleUnloadMs: serviceFields.idleUnloadMs.default(serviceDefaults.idleUnloadMs),
   warmup: serviceFields.warmup.prefault([]),
 });
 

@@ -43,7 +43,7 @@ export function inferenceHandlers(edge: InferenceEdge): InferenceHandlers {
     // Open to all: a load balancer has no token, and the answer says nothing else.
     ServerLive: answer(async () => ({ live: true })),
     ServerReady: answer(async () => ({ ready: isReady() })),
-    ModelReady: answer(async (call) => ({ ready: find(call).runner.state === "ready" })),
+    ModelReady: answer(async (call) => ({ ready: find(call).runner.isServing })),
     ServerMetadata: answer(async (call) => {
       identityOf(call).require("metadata");
       return serverMetadata(version, sharedMemory);

@@ -66,7 +66,7 @@ export function inferenceRoutes(edge: InferenceEdge): Route[] {
       summary: "Whether a service takes calls: status 200, or 503.",
       answer: async (call) => {
         const { conf, runner } = find(call);
-        return readiness({ name: conf.name, ready: runner.state === "ready" });
+        return readiness({ name: conf.name, ready: runner.isServing });
       },
     }),
     ...ofModel({

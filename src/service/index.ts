@@ -16,6 +16,7 @@ export type { DoctorFinding } from "./doctor/finding.ts";
 export { type AuthorizedService, authorizeFirst, type FirstAuthorization } from "./first-authorization.ts";
 export { type GateParts, letIn, type Pass, type Refusal } from "./gate.ts";
 export { auditPlaceOf, openHostAudit, recordCommand } from "./host-audit.ts";
+export { type DescribedGpu, HostDevices } from "./host-devices.ts";
 export { openHostLedger, readHostLedger } from "./host-ledger.ts";
 export type { InferCall, InferenceEnd, InferenceResult } from "./infer-call.ts";
 export type { AnsweredOutput, InferInput, RequestedOutput } from "./infer-tensors.ts";

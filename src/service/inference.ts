@@ -61,7 +61,7 @@ export class Inference {
 
   /** Whether every service takes calls, but for those that somebody unloaded. */
   get isReady(): boolean {
-    return this.services.every(({ runner }) => runner.state === "ready" || runner.state === "unloaded");
+    return this.services.every(({ runner }) => runner.isServing || runner.state === "unloaded");
   }
 
   /** From the next call on these are the services. Calls that are under way end where they began. */

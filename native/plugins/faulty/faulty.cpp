@@ -116,7 +116,7 @@ class Faulty {
     return facts;
   }
 
-  explicit Faulty(const signet::CreateArgs &args) {
+  explicit Faulty(const signet::CreateArgs &args) : device_(args.deviceType * 100 + args.deviceIndex) {
     args.onlyKeys({"create"});
     const signet::Json *create = args.config.find("create");
     if (create == nullptr) return;
@@ -135,11 +135,15 @@ class Faulty {
   void run(const signet::Inputs &inputs, signet::Outputs &outputs, signet::Control &control) {
     const std::string mode(inputs[0].strings()[0]);
     const int64_t amount = *inputs[1].data<int64_t>();
+    if (mode == "device") return answer(outputs[0], device_);
     if (misbehave(mode, amount, control)) answer(outputs[0], amount);
     else if (!lie(mode, amount, outputs[0])) throw std::invalid_argument("mode: unknown mode " + mode);
   }
 
  private:
+  // Where the instance was made: its type times a hundred, and its number.
+  const int64_t device_;
+
   static void answer(signet::Output output, int64_t amount) { *output.place<int64_t>(SIGNET_INT64, {1}) = amount; }
 
   // The modes that end well, or end everything. False if `mode` is not one of them.

@@ -42,6 +42,8 @@ export class Placer {
   #isRoundDue = false;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** What the store is being told. */
+  readonly #releases = new Set<Promise<void>>();
 
   /** @throws STORE_UNAVAILABLE */
   static async open(options: PlacerOptions): Promise<Placer> {
@@ -64,7 +66,11 @@ export class Placer {
         this.#waiting.delete(released);
         this.#held.delete(released);
         const { placement } = released;
-        if (placement !== undefined) await this.#giveBack(placement.instance, placement.fence);
+        if (placement === undefined) return;
+        const giving = this.#giveBack(placement.instance, placement.fence);
+        this.#releases.add(giving);
+        await giving;
+        this.#releases.delete(giving);
         this.#look();
       },
     });
@@ -94,7 +100,7 @@ export class Placer {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#timer);
-    await this.#round;
+    await Promise.all([this.#round, ...this.#releases]);
   }
 
   /** Sees to it that those who wait are tried again. Rounds never overlap, so that two cannot be given the same. */
