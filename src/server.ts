@@ -17,7 +17,9 @@ import { HttpServer, MetricsServer } from "./http/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
 import { CertificateWatch, ConnectionCounts, openTls, verifyBindable } from "./listener/index.ts";
 import { LogMonitor } from "./logs/index.ts";
+import { LogMonitor } from "./logs/index.ts";
 import { Metrics } from "./metrics/index.ts";
+import { Administration, ServiceMonitor } from "./monitor/index.ts";
 import { Administration, ServiceMonitor } from "./monitor/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
 import {
@@ -93,9 +95,11 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   prepareSandbox(log, config);
   const access = openAccess({ file: data.accessFile, log });
   const audit = await openHostAudit(data, log);
+  const logs = new LogMonitor({ data, keeping: config.logs, log });
   const sealedFiles = new SealedFiles();
   const installed = await authorize(data, sealedFiles).catch(async (error) => {
     await recordRefusal(audit, error);
+    await logs.close();
     throw error;
   });
   const { first } = installed;
@@ -132,6 +136,19 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     log,
     onChange: showHealth,
   });
+  const memoryLimitOf = (name: string) => serviceSettings(config, name).memoryLimitMiB * 2 ** 20;
+  const monitor = new ServiceMonitor({
+    services: () =>
+      inference.services.map((service) => {
+        const { name } = service.conf;
+        const { success, failures } = inference.statisticsOf(service);
+        const { stuckAfterMs } = serviceSettings(config, name);
+        const calls = { successes: success.count, failures };
+        return { name, runner: service.runner, memoryLimitBytes: memoryLimitOf(name), stuckAfterMs, calls };
+      }),
+    log,
+    onChange: showHealth,
+  });
   let platform: JobPlatform | undefined;
   const isReady = () => !isStopping && inference.isReady;
 
@@ -153,6 +170,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       memoryLimitBytes: memoryLimitOf(conf.name),
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
+      quarantineAfter: settings.quarantineAfter,
       quarantineAfter: settings.quarantineAfter,
       home,
       sandbox: settings.sandbox,
@@ -204,9 +222,11 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await platform?.close();
     closeLedger(ledger, log);
     monitor.close();
+    monitor.close();
     await runLog.close();
     await tracing.close();
     await audit.close();
+    await logs.close();
     await logs.close();
   }
 
@@ -287,6 +307,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await recordStart(audit, data, facts);
     await upkeep.start();
     await jobPlatform.start();
+    monitor.start();
     monitor.start();
     return { address, httpAddress, metricsAddress, listener, upkeep };
   }

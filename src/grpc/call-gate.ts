@@ -25,7 +25,7 @@ const LARGE: ReadonlySet<string> = new Set([
   ...["/signet.v1.JobService/DoJobs", "/signet.v1.JobService/UploadArtifact"],
 ]);
 /** Calls that go on for so long that their caller is looked at again. */
-const LONG: ReadonlySet<string> = new Set([STREAM, WATCH]);
+const LONG: ReadonlySet<string> = new Set([STREAM, WATCH, "/signet.v1.AdminService/TailLogs"]);
 
 /** What the gate found out, for the handler of the same call. */
 const identities = new WeakMap<Metadata, Identity>();

@@ -1,4 +1,4 @@
-import type { ServerReadableStream, ServerWritableStream } from "@grpc/grpc-js";
+import type { ServerReadableStream } from "@grpc/grpc-js";
 import type { AuditLog } from "../audit/index.ts";
 import { SignetError } from "../errors.ts";
 import type { JobChange, JobRequest, Jobs, JobView } from "../service/index.ts";
@@ -16,6 +16,7 @@ import type {
   JobStatusMessage,
   UploadMessage,
 } from "./job-messages.ts";
+import { pour } from "./pour.ts";
 import { decodeInferRequest } from "./tensors.ts";
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -84,37 +85,6 @@ export function jobHandlers({ jobs, audit }: { readonly jobs: Jobs; readonly aud
       );
     },
   };
-}
-
-/** Sends what comes, as fast as the client takes it, until it is over or the client is gone. */
-async function pour<Request, Response>(
-  call: ServerWritableStream<Request, Response>,
-  refused: (call: ServerWritableStream<Request, Response>, thrown: unknown) => unknown,
-  responses: () => AsyncIterable<Response>,
-): Promise<void> {
-  try {
-    for await (const response of responses()) {
-      if (call.cancelled) return;
-      if (!call.write(response)) await drained(call);
-    }
-    call.end();
-  } catch (thrown) {
-    // grpc-js sends what is emitted as an error as the call's status.
-    if (!call.cancelled) call.emit("error", refused(call, thrown));
-  }
-}
-
-function drained(call: ServerWritableStream<unknown, unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      call.off("drain", done);
-      call.off("cancelled", done);
-      resolve();
-    };
-    call.on("drain", done);
-    call.on("cancelled", done);
-    if (call.cancelled) done();
-  });
 }
 
 async function upload(

@@ -6,6 +6,8 @@ import type { GrpcLimits, ResolvedListen } from "../config/index.ts";
 import { type ConnectionCounts, errorFromBind, type ListenerTls } from "../listener/index.ts";
 import type { Access, CallQuotas } from "../service/index.ts";
 import type { Log } from "../telemetry/index.ts";
+import { type AdminEdge, adminHandlers } from "./admin.ts";
+import { adminService } from "./admin-messages.ts";
 import { createCallGate } from "./call-gate.ts";
 import { countConnections } from "./count-connections.ts";
 import { createCredentials } from "./credentials.ts";
@@ -21,7 +23,7 @@ import { reportDrops } from "./report-drops.ts";
 import { TransportServer } from "./transport-server.ts";
 import { WebEntrance } from "./web-entrance.ts";
 
-export interface GrpcServerOptions extends InferenceEdge {
+export interface GrpcServerOptions extends InferenceEdge, AdminEdge {
   readonly listen: ResolvedListen;
   readonly tls: ListenerTls | null;
   /** Whose HTTP/2: ours or Node's. */
@@ -79,11 +81,13 @@ export class GrpcServer {
     reportDrops(this.#server, options);
     this.#server.addService(inference, inferenceHandlers(options));
     this.#server.addService(jobService(), jobHandlers(options));
+    this.#server.addService(adminService(), adminHandlers(options));
     this.#server.addService(healthService, this.#health.handlers);
     if (options.reflection) {
       addReflection(this.#server, {
         "inference.GRPCInferenceService": inference,
         "signet.v1.JobService": jobService(),
+        "signet.v1.AdminService": adminService(),
         "grpc.health.v1.Health": healthService,
       });
     }

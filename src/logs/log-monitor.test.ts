@@ -52,13 +52,13 @@ test("lines of services and of the server are found by what they are and say, ol
   expect(await found({ level: "warn" })).toEqual(["ocr its process ended service=ocr"]);
   expect(await found({ text: "PAGE" })).toEqual(["asr page two", "ocr page ONE"]);
   expect(await found({ since: "2999-01-01T00:00:00.000Z" })).toEqual([]);
-  expect(await found({}, { services: ["ocr"], platform: "services" })).toEqual([
+  expect(await found({}, { services: ["ocr"], platform: ["ocr"] })).toEqual([
     "ocr its process ended service=ocr",
     "ocr loading model",
     "ocr page ONE",
   ]);
-  expect(await found({}, { services: [], platform: "none" })).toEqual([]);
-  const { lines, isCut } = await logs.search({ services: ["ocr"], platform: "none" }, {}, 1);
+  expect(await found({}, { services: [], platform: [] })).toEqual([]);
+  const { lines, isCut } = await logs.search({ services: ["ocr"], platform: [] }, {}, 1);
   expect([textsOf(lines), isCut]).toEqual([["ocr page ONE"], true]);
 });
 
@@ -66,7 +66,7 @@ test("a search goes back through rotated files, however a line lies across what 
   const { logs } = useLogs({ maxMiB: 1, files: 3 });
   const filler = "ä".repeat(900);
   for (let number = 0; number < 1500; number++) logs.takeOutput("ocr", output(`${number} ${filler}`));
-  const { lines, isCut } = await logs.search({ services: ["ocr"], platform: "none" }, {}, 2000);
+  const { lines, isCut } = await logs.search({ services: ["ocr"], platform: [] }, {}, 2000);
   expect(isCut).toBe(false);
   // What is kept has no gap: the newest lines, each as it was.
   expect(lines.length).toBeGreaterThan(1000);
@@ -79,7 +79,7 @@ test("a tail tells of what fits from then on, until it is ended", () => {
   const { logs, log } = useLogs();
   const told: string[] = [];
   logs.takeOutput("ocr", output("before"));
-  const end = logs.tail({ services: ["ocr"], platform: "services" }, {}, ({ text }) => told.push(text));
+  const end = logs.tail({ services: ["ocr"], platform: ["ocr"] }, {}, ({ text }) => told.push(text));
   logs.takeOutput("ocr", output("first"));
   logs.takeOutput("asr", output("another's"));
   log.error({ service: "ocr" }, "about it");
@@ -119,7 +119,7 @@ test(
     const { logs } = useLogs();
     logs.takeOutput("ocr", output("hello"));
     for (const name of ["../platform", "../../host/key", "ocr.jsonl", "", "__proto__"]) {
-      const { lines } = await logs.search({ services: [name], platform: "none" }, {}, 10);
+      const { lines } = await logs.search({ services: [name], platform: [] }, {}, 10);
       expect(lines).toEqual([]);
     }
     observed("nothing is found");

@@ -22,11 +22,12 @@ export interface PluginOutput {
   readonly dropped: number;
 }
 
-/** Whose lines somebody may see and wants to. */
+/** What somebody may see and wants to. */
 export interface LogScope {
+  /** Whose plugins' lines. */
   readonly services: readonly string[];
-  /** Lines of the server: all, those about the services above, or none. */
-  readonly platform: "all" | "services" | "none";
+  /** Lines of the server: all of them, or those about these services. */
+  readonly platform: "all" | readonly string[];
 }
 
 export interface LogCounts {
@@ -166,7 +167,7 @@ export class LogMonitor {
     // Only names that are there: a name that a client made up becomes no path.
     const ofServices = level === undefined ? scope.services.filter((name) => known.has(name)) : [];
     const places: LogFiles[] = ofServices.map((service) => ({ file: this.#fileOf(service), service }));
-    if (scope.platform === "none" || stream !== undefined) return places;
+    if (scope.platform.length === 0 || stream !== undefined) return places;
     const passes = (line: LogLine) => isInScope(scope, line);
     return [...places, { file: this.#parts.data.platformLogFile, service: null, passes }];
   }
@@ -183,6 +184,6 @@ export class LogMonitor {
 
 function isInScope({ services, platform }: LogScope, { source, service }: LogLine): boolean {
   if (source === "platform" && platform === "all") return true;
-  const isAbout = service !== null && services.includes(service);
-  return source === "service" ? isAbout : platform === "services" && isAbout;
+  const names = source === "service" ? services : platform;
+  return service !== null && names.includes(service);
 }

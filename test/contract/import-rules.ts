@@ -36,11 +36,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   service: [
     ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "store", "artifacts"],
   ],
+  monitor: ["errors.ts", "telemetry", "license", "engine", "logs", "service"],
   listener: ["errors.ts", "telemetry", "config", "audit"],
-  metrics: ["errors.ts", "telemetry", "config", "license", "engine", "audit", "listener", "service"],
+  metrics: [
+    ...["errors.ts", "telemetry", "config", "license", "engine", "logs", "audit", "listener", "service", "monitor"],
+  ],
   grpc: [
     ...["errors.ts", "http2", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener"],
-    ...["store", "service"],
+    ...["store", "service", "logs", "monitor"],
   ],
   http: [
     ...["errors.ts", "tensor", "telemetry", "config", "license", "plugin", "engine", "audit", "listener", "service"],
