@@ -126,12 +126,15 @@ export class Jobs {
       yield { view: told, event: null };
       while (!signal.aborted) {
         wake = Promise.withResolvers<void>();
+        // In this order, so that no event is told with a state from before it.
+        const events = await store.events(jobId, seq);
         const view = await this.status(identity, jobId);
-        for (const event of await store.events(jobId, seq)) {
+        for (const event of events) {
           seq = event.seq;
           yield { view, event };
         }
-        if (isFinal(view.job.state) && seq >= view.job.seq) return;
+        if (seq < view.job.seq) continue; // more happened meanwhile
+        if (isFinal(view.job.state)) return;
         if (view.progressPermille !== told.progressPermille || view.stage !== told.stage) yield { view, event: null };
         told = view;
         if (hub.isClosed) throw new SignetError("SHUTTING_DOWN", `job ${jobId} is ${view.job.state}`);
