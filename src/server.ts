@@ -17,9 +17,7 @@ import { HttpServer, MetricsServer } from "./http/index.ts";
 import { DRIFT_NEXT, describeDrift, type HostKey, type Ledger, pluginConfigOf } from "./license/index.ts";
 import { CertificateWatch, ConnectionCounts, openTls, verifyBindable } from "./listener/index.ts";
 import { LogMonitor } from "./logs/index.ts";
-import { LogMonitor } from "./logs/index.ts";
 import { Metrics } from "./metrics/index.ts";
-import { Administration, ServiceMonitor } from "./monitor/index.ts";
 import { Administration, ServiceMonitor } from "./monitor/index.ts";
 import { SealedFiles } from "./plugin/index.ts";
 import {
@@ -110,7 +108,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   }
   recordAuthorization(audit, "license.authorized", first);
 
-  const logs = new LogMonitor({ data, keeping: config.logs, log });
   const runLog = openRunLog(data.runLogFile, log);
   let grpc: GrpcServer | undefined;
   let http: HttpServer | undefined;
@@ -123,19 +120,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
   const inference = new Inference({ runLog, log, sharedMemory, tracing, responseCache });
   const repository = new Repository({ inference, audit, drainMs: config.drainMs });
   const processes = new ProcessTally();
-  const memoryLimitOf = (name: string) => serviceSettings(config, name).memoryLimitMiB * 2 ** 20;
-  const monitor = new ServiceMonitor({
-    services: () =>
-      inference.services.map((service) => {
-        const { name } = service.conf;
-        const { success, failures } = inference.statisticsOf(service);
-        const { stuckAfterMs } = serviceSettings(config, name);
-        const calls = { successes: success.count, failures };
-        return { name, runner: service.runner, memoryLimitBytes: memoryLimitOf(name), stuckAfterMs, calls };
-      }),
-    log,
-    onChange: showHealth,
-  });
   const memoryLimitOf = (name: string) => serviceSettings(config, name).memoryLimitMiB * 2 ** 20;
   const monitor = new ServiceMonitor({
     services: () =>
@@ -170,7 +154,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       memoryLimitBytes: memoryLimitOf(conf.name),
       cancelGraceMs: settings.cancelGraceMs,
       startTimeoutMs: settings.startTimeoutMs,
-      quarantineAfter: settings.quarantineAfter,
       quarantineAfter: settings.quarantineAfter,
       home,
       sandbox: settings.sandbox,
@@ -222,11 +205,9 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await platform?.close();
     closeLedger(ledger, log);
     monitor.close();
-    monitor.close();
     await runLog.close();
     await tracing.close();
     await audit.close();
-    await logs.close();
     await logs.close();
   }
 
@@ -307,7 +288,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     await recordStart(audit, data, facts);
     await upkeep.start();
     await jobPlatform.start();
-    monitor.start();
     monitor.start();
     return { address, httpAddress, metricsAddress, listener, upkeep };
   }
