@@ -25,6 +25,7 @@ import {
   authorizeInstalled,
   CallQuotas,
   type FirstAuthorization,
+  HostDevices,
   Inference,
   type InstalledAuthorization,
   JobPlatform,
@@ -53,6 +54,8 @@ export interface ServerOptions {
   readonly data: DataDirectory;
   readonly config: ServerConfig;
   readonly log: Log;
+  /** Another root that NVIDIA's driver is looked for in, for tests. */
+  readonly driverRoot?: string;
 }
 
 export interface RunningServer {
@@ -86,7 +89,7 @@ const MAX_THREADS = 32;
  * The one place that knows every part. Nothing listens and no library is mapped before first authorization
  * has passed; then parts are started bottom-up, and stopped top-down.
  */
-export async function startServer({ data, config, log }: ServerOptions): Promise<RunningServer> {
+export async function startServer({ data, config, log, driverRoot }: ServerOptions): Promise<RunningServer> {
   const listen = resolveListen(config);
   const httpListen = resolveHttpListen(config);
   const metricsListen = resolveMetricsListen(config);
@@ -134,6 +137,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     onChange: showHealth,
   });
   let platform: JobPlatform | undefined;
+  let devices: HostDevices | undefined;
   const isReady = () => !isStopping && inference.isReady;
 
   function createRunner({ conf, files }: AuthorizedService): ServiceRunner {
@@ -157,6 +161,8 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       quarantineAfter: settings.quarantineAfter,
       home,
       sandbox: settings.sandbox,
+      placement: devices?.placementOf(conf, settings),
+      idleUnloadMs: settings.idleUnloadMs,
       warmUp: () => prepareWarmUp(settings.warmup, conf, slotBytes),
       onEvent: (event) => {
         if (event.type === "output") logs.takeOutput(conf.name, event);
@@ -192,7 +198,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
       // Where every job that runs stands still, nothing that is asked now is answered.
       const { stuck } = monitor.healthOf(conf.name);
       const isStuck = stuck > 0 && stuck === runner.running;
-      grpc.setServing(conf.name, !isStopping && runner.state === "ready" && !isStuck);
+      grpc.setServing(conf.name, !isStopping && runner.isServing && !isStuck);
     }
     grpc.setServing("", isReady());
     grpc.setServing("inference.GRPCInferenceService", isReady());
@@ -202,6 +208,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     certificates?.close();
     metrics?.close();
     await Promise.all(inference.services.map(({ runner }) => runner.stop(0)));
+    await devices?.close();
     await platform?.close();
     closeLedger(ledger, log);
     monitor.close();
@@ -213,7 +220,6 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
 
   /** Bottom-up: files, processes, the ports, and what looks after the license. */
   async function start() {
-    inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await verifyBindable(listen);
     if (httpListen !== null) await verifyBindable(httpListen);
     if (metricsListen !== null) await verifyBindable(metricsListen);
@@ -221,6 +227,10 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
     const { jobs: settings } = config;
     const jobPlatform = await JobPlatform.open({ settings, directory: data.jobsDir, host: ledger.id, inference, log });
     platform = jobPlatform;
+    const { store, owner } = jobPlatform;
+    const hostDevices = await HostDevices.open({ store, owner, log, root: driverRoot });
+    devices = hostDevices;
+    inference.replaceServices(first.services.map((service) => createService(first, service, createRunner(service))));
     await Promise.all(inference.services.map(({ runner }) => runner.start()));
     const edge = {
       tls,
@@ -241,6 +251,7 @@ export async function startServer({ data, config, log }: ServerOptions): Promise
         ...{ inference, repository, processes, monitor, logs, isReady, memoryLimitOf, version: packageVersion() },
         license: () => upkeep.license,
         nowMs: () => ledger.nowMs,
+        devices: () => hostDevices.gpus,
         jobs: () => jobPlatform.store.load(),
       }),
     };
