@@ -119,8 +119,9 @@ export async function useServer(
   services: readonly DescribedService[],
   config: object = {},
   license?: object,
+  driverRoot?: string,
 ): Promise<ServingHost> {
-  const host = await startLicensedServer(services, config, license);
+  const host = await startLicensedServer(services, config, license, driverRoot);
   onTestFinished(host.end);
   return host;
 }
@@ -130,6 +131,8 @@ export async function startLicensedServer(
   services: readonly DescribedService[],
   config: object = {},
   license?: object,
+  /** A system with NVIDIA's driver (useFakeDriver); default this machine. */
+  driverRoot?: string,
 ): Promise<ServingHost & { end(): Promise<void> }> {
   const host = await createLicensedHost(services, license);
   try {
@@ -150,6 +153,7 @@ export async function startLicensedServer(
       data: host.data,
       config: parseConfig({ listen: "127.0.0.1:0", ...transportUnderTest, ...config }, "test"),
       log: createLog({ level: "info", format: "json", destination }),
+      ...(driverRoot === undefined ? {} : { driverRoot }),
     });
     const end = async () => {
       await server.stop();
