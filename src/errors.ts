@@ -601,8 +601,8 @@ export const errorCatalogue = {
   ARTIFACT_NOT_FOUND: {
     status: "NOT_FOUND",
     exit: 1,
-    meaning: "There is no such artifact, or the caller did not upload it.",
-    next: "Upload it first; what no job uses is kept for a day.",
+    meaning: "There is no such artifact.",
+    next: "Upload it first, or again; what no job uses is kept for a day.",
   },
   ARTIFACT_MISMATCH: {
     status: "INVALID_ARGUMENT",
@@ -613,8 +613,14 @@ export const errorCatalogue = {
   ARTIFACT_TOO_LARGE: {
     status: "RESOURCE_EXHAUSTED",
     exit: 1,
-    meaning: "An artifact has more bytes than one may have, or there is no more room for it.",
+    meaning: "An artifact has more bytes than one may have.",
     next: "Send less, or raise jobs.maxArtifactMiB.",
+  },
+  STORE_FULL: {
+    status: "RESOURCE_EXHAUSTED",
+    exit: 1,
+    meaning: "The disk has too little room left for more jobs.",
+    next: "Make room, keep jobs that ended for a shorter time (jobs.keepDays, jobs.keepMiB), or lower jobs.minFreeMiB.",
   },
   STORE_UNAVAILABLE: {
     status: "UNAVAILABLE",

@@ -77,6 +77,14 @@ export const jobSettings = z.strictObject({
     .max(1024 ** 3)
     .default(10_240)
     .describe("What jobs that ended may take with their inputs and results, in MiB; beyond it the oldest go first."),
+  minFreeMiB: z
+    .int()
+    .min(0)
+    .max(1024 ** 3)
+    .default(256)
+    .describe(
+      "What jobs leave free of the disk that the data directory is on, in MiB: beyond that no more are accepted, so that the ledger can still be written.",
+    ),
   maxArtifactMiB: z
     .int()
     .min(1)

@@ -31,6 +31,14 @@ export function keepingConformance(useEmpty: () => Promise<StoreUnderTest>): voi
     expect(await store.sweep(nextLife)).toEqual([]);
   });
 
+  test("artifacts that no job names are unused", async () => {
+    const store = await useEmptyStore();
+    const [used, unused] = ["a".repeat(64), "b".repeat(64)];
+    await store.submit([newJob({ artifacts: [used!] })], 10);
+    expect(await store.unused([used!, unused!])).toEqual([unused]);
+    expect(await store.unused([])).toEqual([]);
+  });
+
   test("a lease that ran out ends an attempt, whoever had it", async () => {
     const store = await useEmptyStore();
     const { job } = await claimNew(store, {}, 1);

@@ -217,6 +217,8 @@ export interface JobStore {
   failQueued(service: string, failure: JobFailure): Promise<readonly StoredJob[]>;
   /** Forgets jobs that ended. @returns artifacts that no job needs any more */
   prune(retention: Retention): Promise<readonly string[]>;
+  /** Those of some artifacts that no job needs. */
+  unused(artifacts: readonly string[]): Promise<readonly string[]>;
 }
 
 /** A device of a host and what it has in total. */

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ArtifactStore, openArtifactStore } from "../../artifacts/index.ts";
 import type { JobSettings } from "../../config/index.ts";
@@ -6,9 +7,11 @@ import { SignetError } from "../../errors.ts";
 import { type JobOwner, openStore, type Store } from "../../store/index.ts";
 import type { Log } from "../../telemetry/index.ts";
 import type { Inference } from "../inference.ts";
+import { ArtifactCleaner } from "./artifact-cleaner.ts";
 import { JobClaimer } from "./job-claimer.ts";
 import { JobHub } from "./job-hub.ts";
 import { JobPayloads } from "./job-payloads.ts";
+import { JobRoom } from "./job-room.ts";
 import type { JobTally } from "./job-tally.ts";
 import { Jobs } from "./jobs.ts";
 
@@ -23,6 +26,7 @@ export interface JobPlatformOptions {
 }
 
 const PRUNE_MS = 60_000;
+const CLEAN_UPLOADS_MS = 60 * 60_000;
 const MIB = 2 ** 20;
 /** How long what ended after the last claim may take to be told to the store. */
 const SETTLE_MS = 5000;
@@ -33,14 +37,15 @@ export class JobPlatform {
   readonly owner: JobOwner;
   readonly jobs: Jobs;
   readonly #options: JobPlatformOptions;
-  readonly #artifacts: ArtifactStore;
+  readonly #cleaner: ArtifactCleaner;
   readonly #claimer: JobClaimer;
   readonly #hub = new JobHub();
-  #pruning: NodeJS.Timeout | undefined;
+  readonly #timers: NodeJS.Timeout[] = [];
 
   /** @throws STORE_UNAVAILABLE, STORE_UNUSABLE */
   static async open(options: JobPlatformOptions): Promise<JobPlatform> {
     const { settings, directory } = options;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const artifacts = await openArtifactStore(settings.artifacts, join(directory, "artifacts"));
     const { database } = settings;
     const store = await openStore(
@@ -55,7 +60,7 @@ export class JobPlatform {
     const { settings, inference, log, host } = options;
     this.#options = options;
     this.store = store;
-    this.#artifacts = artifacts;
+    this.#cleaner = new ArtifactCleaner(artifacts, store);
     this.owner = { host, life: randomUUID() };
     const maxArtifactBytes = settings.maxArtifactMiB * MIB;
     const payloads = new JobPayloads(artifacts, maxArtifactBytes);
@@ -63,7 +68,8 @@ export class JobPlatform {
     const { leaseMs, maxAttempts, maxQueued } = settings;
     this.#claimer = new JobClaimer({ store, inference, payloads, owner: this.owner, leaseMs, hub, log });
     this.jobs = new Jobs({
-      ...{ store, artifacts, payloads, inference, claimer: this.#claimer, hub },
+      ...{ store, artifacts, cleaner: this.#cleaner, payloads, inference, claimer: this.#claimer, hub },
+      room: new JobRoom(options.directory, settings.minFreeMiB * MIB),
       ...{ maxAttempts, maxQueued, maxArtifactBytes },
     });
   }
@@ -76,8 +82,11 @@ export class JobPlatform {
   /** Jobs run from now on, those that an earlier start left among them. @throws STORE_UNAVAILABLE */
   async start(): Promise<void> {
     await this.#claimer.start();
-    this.#pruning = setInterval(() => void this.#prune(), PRUNE_MS);
-    void this.#prune();
+    const prune = () => this.#tidy(() => this.#prune());
+    const cleanUploads = () => this.#tidy(() => this.#cleaner.cleanUploads());
+    this.#timers.push(setInterval(prune, PRUNE_MS), setInterval(cleanUploads, CLEAN_UPLOADS_MS));
+    prune();
+    cleanUploads();
   }
 
   /** The service may take jobs now. */
@@ -89,7 +98,7 @@ export class JobPlatform {
   stop(): void {
     this.#claimer.stop();
     this.#hub.close();
-    clearInterval(this.#pruning);
+    for (const timer of this.#timers) clearInterval(timer);
   }
 
   /** Once the services have ended. */
@@ -100,13 +109,15 @@ export class JobPlatform {
   }
 
   async #prune(): Promise<void> {
-    const { settings, log } = this.#options;
-    try {
-      const { keepDays, keepMiB } = settings;
-      const unused = await this.store.prune({ maxAgeMs: keepDays * 86_400_000, maxBytes: keepMiB * MIB });
-      for (const sha256 of unused) await this.#artifacts.remove(sha256);
-    } catch (error) {
-      log.warn({ err: SignetError.from(error) }, "jobs that ended could not be cleared away; it is tried again");
-    }
+    const { keepDays, keepMiB } = this.#options.settings;
+    const left = await this.store.prune({ maxAgeMs: keepDays * 86_400_000, maxBytes: keepMiB * MIB });
+    await this.#cleaner.clean(left);
+  }
+
+  #tidy(action: () => Promise<void>): void {
+    action().catch((error) => {
+      const { log } = this.#options;
+      log.warn({ err: SignetError.from(error) }, "jobs and files that nobody needs stay for now; it is tried again");
+    });
   }
 }

@@ -4,11 +4,13 @@ import { isFinal, type JobEvent, type JobState, type NewJob, type Store, type St
 import type { Identity } from "../access.ts";
 import type { InferInput, RequestedOutput } from "../infer-tensors.ts";
 import type { Inference } from "../inference.ts";
+import type { ArtifactCleaner } from "./artifact-cleaner.ts";
 import type { JobClaimer } from "./job-claimer.ts";
 import type { JobHub } from "./job-hub.ts";
 import type { JobPayloads } from "./job-payloads.ts";
 import { reportJob } from "./job-report.ts";
 import { type ArtifactInput, artifactEntries, digestOf, formatJobRequest } from "./job-request.ts";
+import type { JobRoom } from "./job-room.ts";
 import { type JobView, MAX_AHEAD, viewJob } from "./job-view.ts";
 import { newLastingJobId } from "./new-job-id.ts";
 import { parseTensorFile, type TensorEntry, type TensorFileHeader } from "./tensor-file.ts";
@@ -50,6 +52,8 @@ export interface JobResultStream {
 export interface JobsOptions {
   readonly store: Store;
   readonly artifacts: ArtifactStore;
+  readonly cleaner: ArtifactCleaner;
+  readonly room: JobRoom;
   readonly payloads: JobPayloads;
   readonly inference: Inference;
   readonly claimer: JobClaimer;
@@ -78,20 +82,27 @@ export class Jobs {
    * Accepts all of these jobs, or none.
    * @param peer the client's address
    * @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE, SERVICE_NOT_FOUND, PERMISSION_DENIED, ARTIFACT_NOT_FOUND,
-   * JOB_KEY_REUSED, JOB_QUEUE_FULL, STORE_UNAVAILABLE
+   * JOB_KEY_REUSED, JOB_QUEUE_FULL, STORE_FULL, STORE_UNAVAILABLE
    */
   async submit(identity: Identity, peer: string, requests: readonly JobRequest[]): Promise<JobView[]> {
     if (requests.length === 0 || requests.length > MAX_JOBS_AT_ONCE) {
       const words = `jobs: expected 1 to ${MAX_JOBS_AT_ONCE}, found ${requests.length}`;
       throw new SignetError("REQUEST_MALFORMED", words);
     }
-    const { store, hub, claimer, maxQueued } = this.#options;
-    const jobs: NewJob[] = [];
-    // One after the other, so that one call does not hold all of its artifacts' files open.
-    for (const [index, request] of requests.entries()) {
-      jobs.push(await this.#accept(identity, peer, request).catch((error) => Promise.reject(inJob(index, error))));
+    const { store, hub, claimer, cleaner, room, maxQueued } = this.#options;
+    await room.verify(requests.reduce((sum, request) => sum + bytesOf(request), 0));
+    const release = cleaner.hold(requests.flatMap(({ artifactInputs }) => artifactInputs.map(({ sha256 }) => sha256)));
+    let stored: readonly StoredJob[];
+    try {
+      const jobs: NewJob[] = [];
+      // One after the other, so that one call does not hold all of its artifacts' files open.
+      for (const [index, request] of requests.entries()) {
+        jobs.push(await this.#accept(identity, peer, request).catch((error) => Promise.reject(inJob(index, error))));
+      }
+      stored = await store.submit(jobs, maxQueued);
+    } finally {
+      release();
     }
-    const stored = await store.submit(jobs, maxQueued);
     for (const { id } of stored) hub.changed(id);
     for (const service of new Set(stored.map((job) => job.service))) claimer.wake(service);
     return stored.map((job) => this.#view(job, null));
@@ -188,12 +199,13 @@ export class Jobs {
 
   /**
    * Keeps bytes that jobs can have as inputs.
-   * @throws ARTIFACT_TOO_LARGE, ARTIFACT_MISMATCH, STORE_UNAVAILABLE, and what the source fails with
+   * @throws ARTIFACT_TOO_LARGE, ARTIFACT_MISMATCH, STORE_FULL, STORE_UNAVAILABLE, and what the source fails with
    */
   async upload(identity: Identity, source: AsyncIterable<Uint8Array>, promise: ArtifactPromise): Promise<Artifact> {
     identity.require("share");
-    const { artifacts, maxArtifactBytes } = this.#options;
-    return await artifacts.put(source, maxArtifactBytes, promise);
+    const { artifacts, room, maxArtifactBytes } = this.#options;
+    await room.verify(promise.bytes ?? 0);
+    return await artifacts.put(room.watch(source), maxArtifactBytes, promise);
   }
 
   async #accept(identity: Identity, peer: string, request: JobRequest): Promise<NewJob> {
@@ -253,6 +265,10 @@ function mayOperate(identity: Identity, service: string | undefined): boolean {
   } catch {
     return false;
   }
+}
+
+function bytesOf({ inputs }: JobRequest): number {
+  return inputs.reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
 /** Says which of many jobs it is about. */

@@ -10,6 +10,7 @@ import { pruneJobs } from "./prune-jobs.ts";
 import { countAhead, getJob, readCharges, readEvents, readLoad, readPayload } from "./read-jobs.ts";
 import { submitJobs } from "./submit-jobs.ts";
 import { failQueuedJobs, sweepJobs } from "./sweep-jobs.ts";
+import { unusedArtifacts } from "./unused-artifacts.ts";
 
 /**
  * The store in a database that speaks SQL: the table of contents of its verbs.
@@ -41,6 +42,7 @@ export async function createSqlStore(database: Database): Promise<Store> {
     sweep: (owner) => active.run(() => sweepJobs(database, owner)),
     failQueued: (service, failure) => active.run(() => failQueuedJobs(database, service, failure)),
     prune: (retention) => active.run(() => pruneJobs(database, retention)),
+    unused: (artifacts) => read((sql) => unusedArtifacts(sql, artifacts)),
     registerHost: (owner, devices) => change((sql) => registerHost(sql, owner, devices)),
     reserve: (owner, service, slot, needs, gpus) =>
       change((sql) => reserveInstance(sql, owner, service, slot, needs, gpus)),

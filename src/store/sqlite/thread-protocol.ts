@@ -46,6 +46,7 @@ export const verbs = Object.keys({
   sweep: true,
   failQueued: true,
   prune: true,
+  unused: true,
   registerHost: true,
   reserve: true,
   release: true,
