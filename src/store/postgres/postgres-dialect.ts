@@ -9,6 +9,8 @@ export const postgresDialect: Dialect = {
   bytes: "bytea",
   // Room for changed rows on their page, so that renewing a lease writes no index.
   table: () => "with (fillfactor = 80)",
-  each: (parameter) => `select unnest(${parameter}::text[])`,
+  isIn: (column, parameter) => `${column} = any(${parameter}::text[])`,
+  // Its planner has statistics.
+  by: () => "",
   forUpdate: "for update",
 };

@@ -80,7 +80,7 @@ function nextInTurn(lines: readonly OpenLine[]): OpenLine | undefined {
 
 async function nextOfLine(sql: Sql, line: WaitingLine, most: number, nowMs: number): Promise<readonly string[]> {
   const rows = await sql.rows(
-    `select id from job
+    `select id from job ${sql.dialect.by("job_waiting")}
      where state = 'queued' and service = $1 and priority = $2 and identity = $3 and due_ms > $4
      order by due_ms, submitted_ms, id limit $5`,
     [line.service, line.priority, line.identity, nowMs, most],
@@ -93,7 +93,7 @@ async function charge(sql: Sql, service: string, ids: readonly string[], nowMs: 
   if (ids.length === 0) return;
   await sql.rows(
     `insert into charge (job_id, attempt, service, charged_ms)
-     select id, attempts, service, cast($2 as bigint) from job where id in (${sql.dialect.each("$1")})`,
+     select id, attempts, service, cast($2 as bigint) from job where ${sql.dialect.isIn("id", "$1")}`,
     [ids, nowMs],
   );
   await sql.rows(
@@ -115,7 +115,7 @@ export async function uncharge(sql: Sql, jobId: string, attempt: number): Promis
 async function claimsInOrder(sql: Sql, ids: readonly string[], rows: readonly Row[]): Promise<readonly JobClaim[]> {
   if (ids.length === 0) return [];
   const inputs = await sql.rows(
-    `select job_id, inline, sha256, bytes from job_input where job_id in (${sql.dialect.each("$1")})`,
+    `select job_id, inline, sha256, bytes from job_input where ${sql.dialect.isIn("job_id", "$1")}`,
     [ids],
   );
   const inputOf = new Map(inputs.map((row) => [row.job_id, payloadFromRow(row)]));

@@ -19,7 +19,7 @@ export interface Database {
 export interface Sql {
   readonly dialect: Dialect;
   /**
-   * Runs one statement. Its parameters are `$1`, `$2` and so on; a list is one parameter, for `Dialect.each`.
+   * Runs one statement. Its parameters are `$1`, `$2` and so on; a list is one parameter, for `Dialect.isIn`.
    * @returns the rows of a query, or those of a change that has `returning`
    */
   rows(statement: string, values?: readonly SqlParameter[]): Promise<readonly Row[]>;
@@ -43,8 +43,10 @@ export interface Dialect {
   readonly bytes: string;
   /** What stands behind the columns of a table; `isKeyed`: its rows are small and are found by their primary key. */
   table(isKeyed: boolean): string;
-  /** A query for the members of a parameter that is a list. */
-  each(parameter: string): string;
+  /** A condition: whether a column is one of a parameter that is a list. */
+  isIn(column: string, parameter: string): string;
+  /** What stands behind a table's name, so that its rows are found by this index, whatever the database believes. */
+  by(index: string): string;
   /** What a query that is going to change its rows ends with. */
   readonly forUpdate: string;
 }

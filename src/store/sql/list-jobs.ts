@@ -1,7 +1,7 @@
 import { SignetError } from "../../errors.ts";
 import { jobStates } from "../job-state.ts";
 import type { JobFilter, JobPage } from "../store.ts";
-import type { Sql, SqlParameter, SqlValue } from "./database.ts";
+import type { Sql, SqlParameter } from "./database.ts";
 import { jobFromRow } from "./job-rows.ts";
 
 /**
@@ -9,29 +9,65 @@ import { jobFromRow } from "./job-rows.ts";
  * thousandth page takes no longer than the first.
  */
 export async function listJobs(sql: Sql, filter: JobFilter, pageSize: number, after: string | null): Promise<JobPage> {
+  const states = [...new Set(filter.states ?? jobStates)];
+  if (states.length === 0) return { jobs: [], next: null };
   const values: SqlParameter[] = [];
-  const bind = (value: SqlValue) => `$${values.push(value)}`;
+  const bind = (value: SqlParameter) => `$${values.push(value)}`;
   const before = after === null ? undefined : bind(idFromToken(after));
   const limit = bind(pageSize + 1);
-  const conditions = [
+  const ofJob = [
     ...(filter.identity === undefined ? [] : [`job.identity = ${bind(filter.identity)}`]),
     ...(filter.service === undefined ? [] : [`job.service = ${bind(filter.service)}`]),
-    ...(before === undefined ? [] : [`job.id < ${before}`]),
   ];
-  for (const [name, value] of Object.entries(filter.labels ?? {})) {
-    conditions.push(`exists (select 1 from job_label
-      where job_label.name = ${bind(name)} and job_label.value = ${bind(value)} and job_label.job_id = job.id)`);
-  }
-  // A query for each state, since an index has the jobs of one state in order; together they make the page.
-  const ofState = (state: string, index: number) => `select * from (
-    select * from job where ${[`job.state = ${bind(state)}`, ...conditions].join(" and ")}
-    order by job.id desc limit ${limit}) as part${index}`;
-  const states = new Set(filter.states ?? jobStates);
-  if (states.size === 0) return { jobs: [], next: null };
-  const parts = [...states].map(ofState);
-  const rows = await sql.rows(`${parts.join(" union all ")} order by id desc limit ${limit}`, values);
+  const labels = Object.entries(filter.labels ?? {}).map(([name, value]) => ({ name: bind(name), value: bind(value) }));
+  const [first, ...others] = labels;
+  const statement =
+    first === undefined
+      ? byState(
+          sql,
+          filter,
+          states.map(bind),
+          [...ofJob, ...(before === undefined ? [] : [`job.id < ${before}`])],
+          limit,
+        )
+      : byLabel(first, [
+          ...[...ofJob, sql.dialect.isIn("job.state", bind(states))],
+          ...(before === undefined ? [] : [`label.job_id < ${before}`]),
+          ...others.map(
+            (label) => `exists (select 1 from job_label as other where ${isLabel("other", label)}
+            and other.job_id = label.job_id)`,
+          ),
+        ]);
+  const rows = await sql.rows(`${statement} order by id desc limit ${limit}`, values);
   const jobs = rows.slice(0, pageSize).map(jobFromRow);
   return { jobs, next: rows.length > pageSize ? tokenFromId(jobs.at(-1)!.id) : null };
+}
+
+/** A query for each state, since an index has the jobs of one state in order; together they make the page. */
+function byState(sql: Sql, filter: JobFilter, states: readonly string[], conditions: readonly string[], limit: string) {
+  const ofService = filter.service === undefined ? "job_by_state" : "job_by_service";
+  const by = sql.dialect.by(filter.identity === undefined ? ofService : "job_by_identity");
+  const parts = states.map(
+    (state, index) => `select * from (
+      select * from job ${by} where ${[`job.state = ${state}`, ...conditions].join(" and ")}
+      order by job.id desc limit ${limit}) as part${index}`,
+  );
+  return parts.join(" union all ");
+}
+
+interface LabelParameters {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** By one label, and the rest of the filter looked at in each job that has it. */
+function byLabel(label: LabelParameters, conditions: readonly string[]): string {
+  return `select job.* from job_label as label join job on job.id = label.job_id
+    where ${[isLabel("label", label), ...conditions].join(" and ")}`;
+}
+
+function isLabel(table: string, { name, value }: LabelParameters): string {
+  return `${table}.name = ${name} and ${table}.value = ${value}`;
 }
 
 /** Says nothing to whoever gets it, so that what is in it may change. */

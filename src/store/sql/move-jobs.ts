@@ -37,7 +37,7 @@ export async function moveJobs(sql: Sql, ids: readonly string[], move: Move): Pr
   const assignments = Object.entries(columns).map(([column, value]) => `${column} = ${bind(value)}`);
   const rows = await sql.rows(
     `update job set ${[...assignments, ...changes, "seq = seq + 1"].join(", ")}
-     where id in (${sql.dialect.each("$1")}) and state = ${bind(from)}
+     where ${sql.dialect.isIn("id", "$1")} and state = ${bind(from)}
      ${fence === undefined ? "" : `and fence = ${bind(fence)}`}
      returning *`,
     values,
@@ -58,7 +58,7 @@ export async function recordEvents(
   await sql.rows(
     `insert into job_event (job_id, seq, time_ms, type, state, attempt, failure_code, failure_message)
      select id, seq, cast($2 as bigint), $3, state, attempts, ${isFailure ? "failure_code, failure_message" : "null, null"}
-     from job where id in (${sql.dialect.each("$1")})`,
+     from job where ${sql.dialect.isIn("id", "$1")}`,
     [ids, nowMs, event],
   );
 }

@@ -18,13 +18,9 @@ export async function pruneJobs(database: Database, retention: Retention): Promi
 /** @returns how many jobs, and what no job is left for */
 async function forgetSome(sql: Sql, { maxAgeMs, maxBytes }: Retention) {
   await sql.lock(["prune"]);
-  const [kept] = await sql.rows(
-    "select cast(coalesce(sum(bytes), 0) as bigint) as bytes from job where ended_ms is not null",
-  );
-  const oldest = await sql.rows(
-    "select id, ended_ms, bytes from job where ended_ms is not null order by ended_ms, id limit $1",
-    [JOBS_AT_A_TIME],
-  );
+  const ended = `from job ${sql.dialect.by("job_ended")} where ended_ms is not null`;
+  const [kept] = await sql.rows(`select cast(coalesce(sum(bytes), 0) as bigint) as bytes ${ended}`);
+  const oldest = await sql.rows(`select id, ended_ms, bytes ${ended} order by ended_ms, id limit $1`, [JOBS_AT_A_TIME]);
   const endedBeforeMs = (await currentMs(sql)) - maxAgeMs;
   let excess = (kept!.bytes as number) - maxBytes;
   const forgotten: Row[] = [];
@@ -38,11 +34,14 @@ async function forgetSome(sql: Sql, { maxAgeMs, maxBytes }: Retention) {
 
 async function forget(sql: Sql, ids: readonly string[]): Promise<readonly string[]> {
   if (ids.length === 0) return [];
-  const given = `(${sql.dialect.each("$1")})`;
-  const used = await sql.rows(`select distinct sha256 from job_artifact where job_id in ${given}`, [ids]);
-  await sql.rows(`delete from job where id in ${given}`, [ids]);
+  const used = await sql.rows(`select distinct sha256 from job_artifact where ${sql.dialect.isIn("job_id", "$1")}`, [
+    ids,
+  ]);
+  await sql.rows(`delete from job where ${sql.dialect.isIn("id", "$1")}`, [ids]);
   const artifacts = used.map(({ sha256 }) => sha256 as string);
-  const left = await sql.rows(`select distinct sha256 from job_artifact where sha256 in ${given}`, [artifacts]);
+  const left = await sql.rows(`select distinct sha256 from job_artifact where ${sql.dialect.isIn("sha256", "$1")}`, [
+    artifacts,
+  ]);
   const stillUsed = new Set(left.map(({ sha256 }) => sha256));
   return artifacts.filter((sha256) => !stillUsed.has(sha256));
 }

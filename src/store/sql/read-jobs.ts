@@ -28,7 +28,8 @@ export async function readLoad(sql: Sql): Promise<readonly ServiceLoad[]> {
     `select service, cast(sum(queued) as bigint) as queued, cast(sum(running) as bigint) as running from (
        select service, waiting as queued, 0 as running from line where waiting > 0
        union all
-       select service, 0 as queued, count(*) as running from job where state = 'running' group by service
+       select service, 0 as queued, count(*) as running from job ${sql.dialect.by("job_running")}
+       where state = 'running' group by service
      ) as load group by service order by service`,
   );
   return rows as unknown as readonly ServiceLoad[];
@@ -59,7 +60,7 @@ export async function countAhead(sql: Sql, jobId: string, most: number): Promise
 async function countInLine(sql: Sql, job: Row, most: number): Promise<number> {
   const [row] = await sql.rows(
     `select count(*) as jobs from (
-       select id from job
+       select id from job ${sql.dialect.by("job_waiting")}
        where state = 'queued' and service = $1 and priority = $2 and identity = $3
          and (due_ms, submitted_ms, id) < ($4, $5, $6)
        order by due_ms, submitted_ms, id limit $7) as before`,
@@ -71,7 +72,7 @@ async function countInLine(sql: Sql, job: Row, most: number): Promise<number> {
 /** @param turn when it is the job's turn */
 async function countInOtherLines(sql: Sql, job: Row, turn: number, most: number): Promise<number> {
   const rows = await sql.rows(
-    `select priority, identity, turn, waiting from line
+    `select priority, identity, turn, waiting from line ${sql.dialect.by("line_turn")}
      where service = $1 and waiting > 0 and (priority, turn) <= ($2, $3)
      order by priority, turn, identity limit $4`,
     [job.service!, job.priority!, turn, most + 1],

@@ -32,7 +32,7 @@ export async function submitJobs(sql: Sql, jobs: readonly NewJob[], maxQueued: n
   for (const identity of identities) await verifyRoom(sql, identity, fresh, maxQueued);
   await insertJobs(sql, fresh, await currentMs(sql));
 
-  const rows = await sql.rows(`select * from job where id in (${sql.dialect.each("$1")})`, [ids]);
+  const rows = await sql.rows(`select * from job where ${sql.dialect.isIn("id", "$1")}`, [ids]);
   const byId = new Map(rows.map((row) => [row.id, jobFromRow(row)]));
   return ids.map((id) => byId.get(id)!);
 }
@@ -43,7 +43,7 @@ async function findKeys(sql: Sql, identity: string, jobs: readonly NewJob[]): Pr
   if (keys.length === 0) return [];
   return await sql.rows(
     `select id, identity, idempotency_key, request_digest from job
-     where identity = $1 and idempotency_key in (${sql.dialect.each("$2")}) and idempotency_key is not null`,
+     where identity = $1 and ${sql.dialect.isIn("idempotency_key", "$2")} and idempotency_key is not null`,
     [identity, keys],
   );
 }
@@ -56,7 +56,8 @@ async function verifyRoom(sql: Sql, identity: string, fresh: readonly NewJob[], 
   const more = fresh.filter((job) => job.identity === identity).length;
   if (more === 0) return;
   const [row] = await sql.rows(
-    "select cast(coalesce(sum(waiting), 0) as bigint) as waiting from line where identity = $1 and waiting > 0",
+    `select cast(coalesce(sum(waiting), 0) as bigint) as waiting
+     from line ${sql.dialect.by("line_identity")} where identity = $1 and waiting > 0`,
     [identity],
   );
   const waiting = row!.waiting as number;

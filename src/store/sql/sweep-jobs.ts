@@ -24,10 +24,10 @@ export async function failQueuedJobs(
 ): Promise<readonly StoredJob[]> {
   return await byParts(database, async (sql) => {
     await sql.lock([`service ${service}`]);
-    const rows = await sql.rows("select * from job where state = 'queued' and service = $1 limit $2", [
-      service,
-      JOBS_AT_A_TIME,
-    ]);
+    const rows = await sql.rows(
+      `select * from job ${sql.dialect.by("job_waiting")} where state = 'queued' and service = $1 limit $2`,
+      [service, JOBS_AT_A_TIME],
+    );
     return await failWaiting(sql, rows, failure);
   });
 }
@@ -44,16 +44,15 @@ async function byParts(database: Database, part: (sql: Sql) => Promise<readonly 
 /** Running jobs of those who are gone wait again, or end. */
 async function takeFromLost(sql: Sql, owner: JobOwner): Promise<readonly Row[]> {
   const isLost = `state = 'running' and (lease_until_ms <= ${sql.dialect.now} or (owner_host = $1 and owner_life <> $2))`;
-  const found = await sql.rows(`select id, service from job where ${isLost} limit $3`, [
-    owner.host,
-    owner.life,
-    JOBS_AT_A_TIME,
-  ]);
+  const found = await sql.rows(
+    `select id, service from job ${sql.dialect.by("job_running")} where ${isLost} limit $3`,
+    [owner.host, owner.life, JOBS_AT_A_TIME],
+  );
   if (found.length === 0) return [];
   await sql.lock(servicesOf(found));
   // Looked at again, now that nobody else can do the same, and locked, so that a renewal is either before or too late.
   const rows = await sql.rows(
-    `select * from job where id in (${sql.dialect.each("$3")}) and ${isLost} ${sql.dialect.forUpdate}`,
+    `select * from job where ${sql.dialect.isIn("id", "$3")} and ${isLost} ${sql.dialect.forUpdate}`,
     [owner.host, owner.life, idsOf(found)],
   );
   const nowMs = await currentMs(sql);
@@ -91,10 +90,12 @@ async function takeFromOne(sql: Sql, job: Row, nowMs: number): Promise<readonly 
 async function failOverdue(sql: Sql): Promise<readonly Row[]> {
   // The first part of the condition is that of the index.
   const isOverdue = `state = 'queued' and due_ms < ${NEVER_MS} and due_ms <= ${sql.dialect.now}`;
-  const found = await sql.rows(`select id, service from job where ${isOverdue} limit $1`, [JOBS_AT_A_TIME]);
+  const found = await sql.rows(`select id, service from job ${sql.dialect.by("job_due")} where ${isOverdue} limit $1`, [
+    JOBS_AT_A_TIME,
+  ]);
   if (found.length === 0) return [];
   await sql.lock(servicesOf(found));
-  const rows = await sql.rows(`select * from job where id in (${sql.dialect.each("$1")}) and state = 'queued'`, [
+  const rows = await sql.rows(`select * from job where ${sql.dialect.isIn("id", "$1")} and state = 'queued'`, [
     idsOf(found),
   ]);
   return await failWaiting(sql, rows, {

@@ -7,7 +7,9 @@ export const sqliteDialect: Dialect = {
   text: "text",
   bytes: "blob",
   table: (isKeyed) => (isKeyed ? "strict, without rowid" : "strict"),
-  each: (parameter) => `select value from json_each(${parameter})`,
+  isIn: (column, parameter) => `${column} in (select value from json_each(${parameter}))`,
+  // Without statistics it takes any state for rare.
+  by: (index) => `indexed by ${index}`,
   // There is one writer at a time.
   forUpdate: "",
 };

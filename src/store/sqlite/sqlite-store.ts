@@ -52,11 +52,16 @@ function createProxy(worker: Worker, file: string, exited: Promise<unknown>): St
       worker.postMessage(request);
     });
   const proxy = Object.fromEntries(verbs.map((verb) => [verb, (...parameters: unknown[]) => call(verb, parameters)]));
-  return { ...(proxy as unknown as Store), close: () => close() };
-
-  async function close(): Promise<void> {
+  let closing: Promise<void> | undefined;
+  const close = async () => {
     if (ended === undefined) await call("close", []);
-    ended ??= new SignetError("STORE_UNAVAILABLE", "the store is closed");
     await exited;
-  }
+  };
+  return {
+    ...(proxy as unknown as Store),
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
 }
