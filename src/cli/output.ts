@@ -109,7 +109,8 @@ function prepare(command: Command, onUse: (command: Command) => void): void {
   for (const child of command.commands) prepare(child, onUse);
 }
 
-function escapeControls(text: string): string {
+/** Shows control characters, of whatever a stranger may have written, instead of obeying them. */
+export function escapeControls(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });

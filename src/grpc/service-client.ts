@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -6,6 +7,7 @@ import {
   ChannelCredentials,
   type Client,
   type ClientReadableStream,
+  type ClientWritableStream,
   Metadata,
   makeClientConstructor,
   type ServiceDefinition,
@@ -38,6 +40,11 @@ type Unary = (
 ) => void;
 
 type Streaming = (request: unknown, metadata: Metadata) => ClientReadableStream<unknown>;
+
+type Uploading = (
+  metadata: Metadata,
+  callback: (error: ServiceError | null, response: unknown) => void,
+) => ClientWritableStream<unknown>;
 
 /** @throws FILE_UNREADABLE, USAGE */
 function createChannelCredentials({ caFile, certFile, keyFile }: ClientOptions): ChannelCredentials {
@@ -122,6 +129,34 @@ export class ServiceClient {
     } finally {
       call.cancel();
     }
+  }
+
+  /**
+   * Sends many messages, as fast as the server takes them, for one answer. What their source fails with ends the call,
+   * and is what this fails with.
+   */
+  async upload<Response>(method: string, messages: AsyncIterable<unknown>): Promise<Response> {
+    const answer = Promise.withResolvers<unknown>();
+    const send = this.#client[method] as unknown as Uploading;
+    let isOver = false;
+    const call = send.call(this.#client, this.#metadata(), (error, response) => {
+      isOver = true;
+      if (error) answer.reject(this.#errorFrom(error));
+      else answer.resolve(response);
+      call.emit("drain"); // nobody waits any more for room that will not come
+    });
+    try {
+      for await (const message of messages) {
+        if (isOver) break;
+        if (!call.write(message)) await once(call, "drain");
+      }
+      call.end();
+    } catch (error) {
+      answer.promise.catch(() => {});
+      call.cancel();
+      throw error;
+    }
+    return (await answer.promise) as Response;
   }
 
   close(): void {
