@@ -227,7 +227,7 @@ export class LicenseRenewal {
         }
         const failure = await runner.start();
         // A service that works is not given up for one that does not; one that did not work can only gain.
-        if (failure !== null && present?.runner.state === "ready") throw failure;
+        if (failure !== null && present?.runner.isServing) throw failure;
         return { service, runner, isStarted: true };
       }),
     );

@@ -39,7 +39,7 @@ test("a server with more services than its cards hold serves those that fit, and
   const { models } = await client.call<{ models: { name: string; state: string }[] }>("RepositoryIndex", {});
   expect(models.map(({ name, state }) => `${name} ${state}`)).toEqual(["ocr READY", "late UNAVAILABLE", "plain READY"]);
   await client.call("RepositoryModelUnload", { model_name: "ocr" });
-  expect(await jobs.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED" });
+  expect(await jobs.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", device: "gpu:0" });
   const { bytes } = await jobs.result(job!.job_id);
   expect(bytes.readBigInt64LE()).toBe(100n); // on CUDA device 0
 });

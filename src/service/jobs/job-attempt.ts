@@ -114,6 +114,10 @@ export class JobAttempt implements InferenceEnd {
       },
       this,
     );
+    const { devices } = inference.find(service, version).runner;
+    // A processor is where every other job runs, and not worth a word to the store.
+    if (devices.length > 0)
+      await this.#parts.store.place(job.id, this.claim.fence, devices.join(",")).catch(() => false);
   }
 
   async #readInput({ tensors }: TensorFileHeader, index: number): Promise<Uint8Array> {
