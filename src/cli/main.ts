@@ -8,8 +8,11 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { licenseCommand } from "./commands/license.ts";
+import { logsCommand } from "./commands/logs.ts";
 import { pluginCommand } from "./commands/plugin.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { serviceCommand } from "./commands/service.ts";
+import { statusCommand } from "./commands/status.ts";
 import { trustCommand } from "./commands/trust.ts";
 import { runProgram } from "./output.ts";
 
@@ -35,6 +38,9 @@ export function createProgram(): Command {
     certsCommand(),
     serveCommand(),
     inferCommand(),
+    statusCommand(),
+    logsCommand(),
+    serviceCommand(),
     pluginCommand(),
   ];
   for (const command of commands) program.addCommand(command);

@@ -26,7 +26,7 @@ export interface LogLine {
 }
 
 export interface LogFilter {
-  /** Lines of this job, or of several of which it may be. */
+  /** Lines of this job, or of several of which it is one; the beginning of its id is enough. */
   readonly job?: string | undefined;
   /** Only what plugins printed there. */
   readonly stream?: Stream | undefined;
@@ -44,7 +44,7 @@ export function matcherOf({ job, stream, level, since, text }: LogFilter): (line
   const lowest = level === undefined ? -1 : levels.indexOf(level);
   return (line) =>
     (since === undefined || line.time >= since) &&
-    (job === undefined || line.jobs.includes(job)) &&
+    (job === undefined || line.jobs.some((id) => id.startsWith(job))) &&
     (stream === undefined || line.stream === stream) &&
     (level === undefined || (line.level !== null && levels.indexOf(line.level) >= lowest)) &&
     (wanted === undefined || line.text.toLowerCase().includes(wanted));
