@@ -7,6 +7,7 @@ import { checkCommand } from "./commands/check.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { hostCommand } from "./commands/host.ts";
 import { inferCommand } from "./commands/infer.ts";
+import { jobsCommand } from "./commands/jobs.ts";
 import { licenseCommand } from "./commands/license.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { pluginCommand } from "./commands/plugin.ts";
@@ -38,6 +39,7 @@ export function createProgram(): Command {
     certsCommand(),
     serveCommand(),
     inferCommand(),
+    jobsCommand(),
     statusCommand(),
     logsCommand(),
     serviceCommand(),
