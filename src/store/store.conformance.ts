@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { attemptConformance } from "./attempt.conformance.ts";
 import { claimConformance } from "./claim.conformance.ts";
 import { keepingConformance } from "./keeping.conformance.ts";
+import { killConformance } from "./kill.conformance.ts";
 import { modelConformance } from "./model.conformance.ts";
 import { placementConformance } from "./placement.conformance.ts";
 import type { StoreUnderTest } from "./store.fixture.ts";
@@ -14,5 +15,6 @@ export function storeConformance(useEmpty: () => Promise<StoreUnderTest>): void 
   describe("an attempt", () => attemptConformance(useEmpty));
   describe("sweeping, pruning and keeping", () => keepingConformance(useEmpty));
   describe("random verbs", () => modelConformance(useEmpty));
+  describe("kill -9", () => killConformance(useEmpty));
   describe("placements", () => placementConformance(useEmpty));
 }

@@ -54,13 +54,17 @@ export async function returnTurn(sql: Sql, job: Row): Promise<void> {
   );
 }
 
-/** The lines of a service that are next, at most so many; not those where all that waits is too late. */
+/**
+ * The lines of a service that are next, at most so many; not those where all that waits is too late. The database looks
+ * at one end of an index for that, where it would make a join of all that waits out of an `exists`.
+ */
 export async function nextLines(sql: Sql, service: string, most: number, nowMs: number): Promise<WaitingLine[]> {
   const rows = await sql.rows(
     `select service, priority, identity, turn, waiting from line ${sql.dialect.by("line_turn")}
-     where service = $1 and waiting > 0 and exists (
-       select 1 from job ${sql.dialect.by("job_waiting")} where job.state = 'queued' and job.service = line.service and job.priority = line.priority
-         and job.identity = line.identity and job.due_ms > $3)
+     where service = $1 and waiting > 0 and $3 < (
+       select max(job.due_ms) from job ${sql.dialect.by("job_waiting")}
+       where job.state = 'queued' and job.service = line.service and job.priority = line.priority
+         and job.identity = line.identity)
      order by priority, turn, identity limit $2 ${sql.dialect.forUpdate}`,
     [service, most, nowMs],
   );

@@ -38,7 +38,8 @@ export async function listJobs(sql: Sql, filter: JobFilter, pageSize: number, af
             and other.job_id = label.job_id)`,
           ),
         ]);
-  const rows = await sql.rows(`${statement} order by id desc limit ${limit}`, values);
+  const order = first === undefined ? "id" : "label.job_id";
+  const rows = await sql.rows(`${statement} order by ${order} desc limit ${limit}`, values);
   const jobs = rows.slice(0, pageSize).map(jobFromRow);
   return { jobs, next: rows.length > pageSize ? tokenFromId(jobs.at(-1)!.id) : null };
 }
