@@ -174,7 +174,7 @@ export async function startServer({ data, config, log, driverRoot }: ServerOptio
           // Whatever it is, it is not the process any more that the answers came from, or not yet.
           responseCache.clear(conf.name);
           showHealth();
-          platform?.wake(conf.name);
+          platform?.resume(conf.name);
         }
       },
     });
@@ -275,6 +275,7 @@ export async function startServer({ data, config, log, driverRoot }: ServerOptio
       onChange: async (removed) => {
         for (const name of removed) listener.forgetService(name);
         showHealth();
+        jobPlatform.licenseChanged();
       },
       onRenewed: (renewed) => recordAuthorization(audit, "license.renewed", renewed),
       onRefused: (error) => recordRefusal(audit, error),

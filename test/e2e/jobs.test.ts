@@ -1,10 +1,14 @@
 import { createHash } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { parseConfig } from "../../src/config/index.ts";
+import { startServer } from "../../src/server.ts";
 import { addToken, type Role } from "../../src/service/index.ts";
+import { createLog } from "../../src/telemetry/index.ts";
 import { failureOf } from "../helpers/bare-client.ts";
 import { type JobClient, useJobClient } from "../helpers/job-client.ts";
-import { faultyService, identityService, startLicensedServer } from "../helpers/licensed-host.ts";
+import { faultyService, identityService, startLicensedServer, useServer } from "../helpers/licensed-host.ts";
 import { faultyRequest } from "../helpers/runner.ts";
+import { transportUnderTest } from "../helpers/transport.ts";
 
 const identityJob = (bytes: Uint8Array, terms: object = {}) => ({
   request: {
@@ -289,4 +293,57 @@ describe("jobs", () => {
     });
     expect(await failureOf(client.status("nonsense"))).toMatchObject({ code: "JOB_NOT_FOUND" });
   });
+});
+
+test("a job waits while its service is unloaded, and runs when it is loaded again", async () => {
+  const client = useClient();
+  const { runner } = host.server.services.find(({ conf }) => conf.name === "identity")!;
+  await runner.unload(0);
+  const [job] = await client.submit(identityJob(Buffer.of(1)));
+  expect((await client.status(job!.job_id)).waits_for).toBe("identity to be loaded; an operator unloaded it");
+  await runner.load();
+  expect(await client.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", attempts: 1 });
+});
+
+test("a job wakes a service that rests, and says that it waits for it", async () => {
+  const idle = await startLicensedServer([identityService], { services: { identity: { idleUnloadMs: 200 } } });
+  onTestFinished(idle.end);
+  const [service] = idle.server.services;
+  await vi.waitFor(() => expect(service!.runner.state).toBe("idle"), { timeout: 10_000 });
+  const client = useJobClient(idle.server.address, idle.token);
+  const [job] = await client.submit(identityJob(Buffer.of(1)));
+  expect(await client.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", attempts: 1 });
+});
+
+test("a job outlives an orderly stop, and runs after the next start", async () => {
+  const first = await useServer([{ ...faultyService, limits: { concurrency: 1 } }], { drainMs: 100 });
+  const client = useJobClient(first.server.address, first.token);
+  const jobs = await client.submit(faultyJob("wait", 4000), faultyJob("ok", 2));
+  await vi.waitFor(async () => expect((await client.status(jobs[0]!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+  await first.server.stop();
+  const second = await startServer({
+    data: first.data,
+    config: parseConfig({ listen: "127.0.0.1:0", ...transportUnderTest }, "test"),
+    log: createLog({ level: "silent", format: "json" }),
+  });
+  onTestFinished(() => second.stop());
+  const later = useJobClient(second.address, first.token);
+  expect(await later.ended(jobs[0]!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", attempts: 2 });
+  expect(await later.ended(jobs[1]!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", attempts: 1 });
+});
+
+test("jobs wait while their license refuses them, and go on under the next", async () => {
+  const limited = { ...identityService, limits: { runs: 2, concurrency: 1 } };
+  const used = await useServer([limited]);
+  const client = useJobClient(used.server.address, used.token);
+  const jobs = await client.submit(...[1, 2, 3].map((n) => identityJob(Buffer.of(n))));
+  for (const job of jobs.slice(0, 2)) expect((await client.ended(job!.job_id)).state).toBe("JOB_STATE_SUCCEEDED");
+  await vi.waitFor(async () => {
+    const { state, waits_for, attempts } = await client.status(jobs[2]!.job_id);
+    expect([state, attempts]).toEqual(["JOB_STATE_QUEUED", 0]);
+    expect(waits_for).toContain("all 2 licensed runs are used");
+  });
+  await used.renew([{ ...limited, limits: { runs: 10, concurrency: 1 } }]);
+  await used.server.checkLicense();
+  expect((await client.ended(jobs[2]!.job_id)).state).toBe("JOB_STATE_SUCCEEDED");
 });

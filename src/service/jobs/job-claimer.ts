@@ -57,12 +57,28 @@ export class JobClaimer {
       setInterval(() => void this.#sweep(), SWEEP_MS),
       setInterval(() => void this.#renew(), this.#options.leaseMs / 3),
     );
-    for (const { conf } of this.#options.inference.services) this.wake(conf.name);
+    await this.#sweep();
   }
 
-  /** Something may be there for the service. */
+  /** There are jobs for the service. */
   wake(service: string): void {
+    const runner = this.#serviceOf(service)?.runner;
+    if (runner?.state === "idle" && !this.#isStopped) runner.wake();
+    this.resume(service);
+  }
+
+  /** The service may have turns for jobs. */
+  resume(service: string): void {
     void this.#claim(service);
+  }
+
+  /** What kept jobs from running may be over, such as a license that is used up. */
+  retry(): void {
+    for (const [service, line] of this.#lines) {
+      line.pausedUntilMs = Number.NEGATIVE_INFINITY;
+      line.pauses = 0;
+      this.resume(service);
+    }
   }
 
   /** What runs here. */
@@ -137,7 +153,7 @@ export class JobClaimer {
       if (obstacle === null) line.pauses = 0;
       else this.#pause(line, obstacle);
       hub.changed(attempt.id);
-      this.wake(service);
+      this.resume(service);
     });
     this.#under.add(under);
   }

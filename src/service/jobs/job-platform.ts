@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ArtifactStore, openArtifactStore } from "../../artifacts/index.ts";
 import type { JobSettings } from "../../config/index.ts";
-import { SignetError } from "../../errors.ts";
+import { fileError, SignetError } from "../../errors.ts";
 import { type JobOwner, openStore, type Store } from "../../store/index.ts";
 import type { Log } from "../../telemetry/index.ts";
 import type { Inference } from "../inference.ts";
@@ -45,7 +45,11 @@ export class JobPlatform {
   /** @throws STORE_UNAVAILABLE, STORE_UNUSABLE */
   static async open(options: JobPlatformOptions): Promise<JobPlatform> {
     const { settings, directory } = options;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw fileError(directory, error);
+    }
     const artifacts = await openArtifactStore(settings.artifacts, join(directory, "artifacts"));
     const { database } = settings;
     const store = await openStore(
@@ -90,8 +94,13 @@ export class JobPlatform {
   }
 
   /** The service may take jobs now. */
-  wake(service: string): void {
-    this.#claimer.wake(service);
+  resume(service: string): void {
+    this.#claimer.resume(service);
+  }
+
+  /** Another license is in force. */
+  licenseChanged(): void {
+    this.#claimer.retry();
   }
 
   /** No job begins from now on; those that run end, or are cut short, with their services. Nobody watches any more. */

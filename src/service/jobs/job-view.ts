@@ -59,6 +59,8 @@ function describeWait(
       return `${name} to start`;
     case "backing-off":
       return `${name} to be started again, after its process ended (${runner.lastError?.code})`;
+    case "quarantined":
+      return `${name} to be released by an operator, after its process ended too often (${runner.lastError?.code})`;
     case "unloaded":
       return `${name} to be loaded; an operator unloaded it`;
     case "refused":
