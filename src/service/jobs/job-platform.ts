@@ -25,6 +25,9 @@ export interface JobPlatformOptions {
   readonly log: Log;
 }
 
+/** In a store of its own a server hears of every change by itself. */
+const ALONE_POLL_MS = 10_000;
+const SHARED_POLL_MS = 1000;
 const PRUNE_MS = 60_000;
 const CLEAN_UPLOADS_MS = 60 * 60_000;
 const MIB = 2 ** 20;
@@ -75,6 +78,7 @@ export class JobPlatform {
       ...{ store, artifacts, cleaner: this.#cleaner, payloads, inference, claimer: this.#claimer, hub },
       room: new JobRoom(options.directory, settings.minFreeMiB * MIB),
       ...{ maxAttempts, maxQueued, maxArtifactBytes },
+      pollMs: settings.database === null ? ALONE_POLL_MS : SHARED_POLL_MS,
     });
   }
 

@@ -15,7 +15,7 @@ export interface JobView {
 }
 
 /** How many jobs ahead of one are counted; beyond this an estimate is none. */
-export const MAX_AHEAD = 100_000;
+export const MAX_AHEAD = 10_000;
 
 /** @param ahead jobs that come before it; null where nobody counted */
 export function viewJob(job: StoredJob, ahead: number | null, inference: Inference, claimer: JobClaimer): JobView {

@@ -58,6 +58,8 @@ export interface JobsOptions {
   readonly inference: Inference;
   readonly claimer: JobClaimer;
   readonly hub: JobHub;
+  /** How often the store is asked about a job that is watched, for what other hosts do with it, ms. */
+  readonly pollMs: number;
   readonly maxAttempts: number;
   readonly maxQueued: number;
   readonly maxArtifactBytes: number;
@@ -66,7 +68,7 @@ export interface JobsOptions {
 /** Where a job without a priority stands among those with one. */
 const NORMAL_PRIORITY = 100;
 const MAX_JOBS_AT_ONCE = 1000;
-/** How often those who watch are told of progress, and of changes that another host made, ms. */
+/** How often those who watch are told of progress, ms. */
 const LOOK_MS = 250;
 const PIECE_BYTES = 256 * 1024;
 
@@ -126,29 +128,44 @@ export class Jobs {
 
   /** The job as it is, then each of its events after `afterSeq` and its progress, until it has ended. */
   async *watch(identity: Identity, jobId: string, afterSeq: number, signal: AbortSignal): AsyncGenerator<JobChange> {
-    const { store, hub } = this.#options;
+    const { store, hub, pollMs } = this.#options;
     let wake = Promise.withResolvers<void>();
-    const stop = hub.watch(jobId, () => wake.resolve());
+    let isStale = true;
+    const stop = hub.watch(jobId, () => {
+      isStale = true;
+      wake.resolve();
+    });
     const onAbort = () => wake.resolve();
     signal.addEventListener("abort", onAbort);
     try {
       let told = await this.status(identity, jobId);
       let seq = afterSeq;
+      let askedMs = Number.NEGATIVE_INFINITY;
       yield { view: told, event: null };
       while (!signal.aborted) {
         wake = Promise.withResolvers<void>();
-        // In this order, so that no event is told with a state from before it.
-        const events = await store.events(jobId, seq);
-        const view = await this.status(identity, jobId);
-        for (const event of events) {
-          seq = event.seq;
-          yield { view, event };
+        let { job } = told;
+        // The store is asked when something happened here, and now and then because of others; progress is at hand.
+        if (isStale || performance.now() - askedMs >= pollMs) {
+          isStale = false;
+          askedMs = performance.now();
+          // In this order, so that no event is told with a state from before it.
+          const events = await store.events(jobId, seq);
+          job = await this.#find(identity, jobId);
+          for (const event of events) {
+            seq = event.seq;
+            yield { view: this.#view(job, null), event };
+          }
+          if (seq < job.seq) {
+            isStale = true; // more happened meanwhile
+            continue;
+          }
+          if (isFinal(job.state)) return;
         }
-        if (seq < view.job.seq) continue; // more happened meanwhile
-        if (isFinal(view.job.state)) return;
+        const view = this.#view(job, null);
         if (view.progressPermille !== told.progressPermille || view.stage !== told.stage) yield { view, event: null };
         told = view;
-        if (hub.isClosed) throw new SignetError("SHUTTING_DOWN", `job ${jobId} is ${view.job.state}`);
+        if (hub.isClosed) throw new SignetError("SHUTTING_DOWN", `job ${jobId} is ${job.state}`);
         const timer = setTimeout(wake.resolve, LOOK_MS);
         await wake.promise;
         clearTimeout(timer);
