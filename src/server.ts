@@ -285,7 +285,10 @@ export async function startServer({ data, config, log, driverRoot }: ServerOptio
     });
     if (metricsListen !== null) {
       const { tally: jobTally } = jobPlatform;
-      const collected = new Metrics({ ...edge, jobTally, ledger, upkeep, processes, connections });
+      const collected = new Metrics({
+        ...edge,
+        ...{ jobTally, ledger, upkeep, processes, monitor, logs, memoryLimitOf, connections },
+      });
       metrics = new MetricsServer({
         ...edge,
         listen: metricsListen,

@@ -67,6 +67,31 @@ export const metricCatalogue = {
     labels: [...service, "code"],
     help: "Times that a process of the service ended when nobody wanted it to, by what happened.",
   },
+  signet_service_process_ends_in_a_row: {
+    type: "gauge",
+    labels: service,
+    help: "How often its process ended since a request last succeeded; at quarantineAfter it is not started again.",
+  },
+  signet_service_memory_limit_bytes: {
+    type: "gauge",
+    labels: service,
+    help: "What the service's process may have; beyond it, it is restarted.",
+  },
+  signet_service_stuck_requests: {
+    type: "gauge",
+    labels: service,
+    help: "Requests that the plugin works on whose heartbeat stands still although it declares progress.",
+  },
+  signet_service_events_total: {
+    type: "counter",
+    labels: [...service, "kind"],
+    help: "What the status monitor noticed: ended, quarantined, released, refused, stuck, memory, failing or recovered.",
+  },
+  signet_service_log_lines_total: {
+    type: "counter",
+    labels: [...service, "result"],
+    help: "Lines that the plugin printed: kept, or dropped because they came too fast or the disk did not take them.",
+  },
 
   signet_jobs_queued: {
     type: "gauge",

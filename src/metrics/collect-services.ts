@@ -1,14 +1,26 @@
 import { type ServiceState, serviceStates } from "../engine/index.ts";
 import type { ErrorCode } from "../errors.ts";
+import type { LogMonitor } from "../logs/index.ts";
+import type { ServiceMonitor } from "../monitor/index.ts";
 import type { Inference, ProcessTally, Service, ServiceStatistics } from "../service/index.ts";
 import type { Scrape } from "./scrape.ts";
 
+export interface ServiceParts {
+  readonly inference: Inference;
+  readonly processes: ProcessTally;
+  readonly monitor: ServiceMonitor;
+  readonly logs: LogMonitor;
+  memoryLimitOf(service: string): number;
+}
+
 /** What the services did and do, under Signet's names and under Triton's. */
-export function collectServices(scrape: Scrape, inference: Inference, processes: ProcessTally): void {
+export function collectServices(scrape: Scrape, parts: ServiceParts): void {
+  const { inference, processes } = parts;
   for (const service of inference.services) {
     const statistics = inference.statisticsOf(service);
     collectRequests(scrape, service, statistics);
     collectProcess(scrape, service, processes);
+    collectMonitored(scrape, service, parts);
     collectAliases(scrape, service, statistics);
   }
 }
@@ -36,6 +48,20 @@ function collectProcess(scrape: Scrape, { conf, runner }: Service, processes: Pr
   const { starts, ends } = processes.of(conf.name);
   scrape.add("signet_service_process_starts_total", of, starts);
   for (const [code, count] of ends) scrape.add("signet_service_process_ends_total", { ...of, code }, count);
+}
+
+function collectMonitored(scrape: Scrape, { conf, runner }: Service, parts: ServiceParts): void {
+  const { monitor, logs, memoryLimitOf } = parts;
+  const of = { service: conf.name, version: conf.version };
+  scrape.add("signet_service_process_ends_in_a_row", of, runner.endsInARow);
+  scrape.add("signet_service_memory_limit_bytes", of, memoryLimitOf(conf.name));
+  scrape.add("signet_service_stuck_requests", of, monitor.healthOf(conf.name).stuck);
+  for (const [kind, count] of monitor.countsOf(conf.name)) {
+    scrape.add("signet_service_events_total", { ...of, kind }, count);
+  }
+  const { kept, dropped } = logs.countsOf(conf.name);
+  scrape.add("signet_service_log_lines_total", { ...of, result: "kept" }, kept);
+  scrape.add("signet_service_log_lines_total", { ...of, result: "dropped" }, dropped);
 }
 
 /** Names, labels and units are Triton's, so that dashboards made for it show a Signet server too. */
@@ -70,6 +96,7 @@ const reasons: Partial<Record<ErrorCode, FailureReason>> = {
   SERVICE_BUSY: "REJECTED",
   SERVICE_NOT_READY: "REJECTED",
   SERVICE_UNLOADED: "REJECTED",
+  SERVICE_QUARANTINED: "REJECTED",
   DEADLINE_EXCEEDED: "REJECTED",
   CANCELLED: "CANCELED",
   PLUGIN_FAILED: "BACKEND",

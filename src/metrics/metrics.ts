@@ -1,14 +1,13 @@
-import type { JobTally, ProcessTally } from "../service/index.ts";
+import type { JobTally } from "../service/index.ts";
 import { collectEdges, type EdgeParts } from "./collect-edges.ts";
 import { collectJobs } from "./collect-jobs.ts";
 import { collectLicense, type LicenseParts } from "./collect-license.ts";
 import { collectProcess } from "./collect-process.ts";
-import { collectServices } from "./collect-services.ts";
+import { collectServices, type ServiceParts } from "./collect-services.ts";
 import { EventLoopLag } from "./event-loop-lag.ts";
 import { type MetricFamily, Scrape } from "./scrape.ts";
 
-export interface MetricsParts extends EdgeParts, LicenseParts {
-  readonly processes: ProcessTally;
+export interface MetricsParts extends EdgeParts, LicenseParts, ServiceParts {
   readonly jobTally: JobTally;
   readonly version: string;
   isReady(): boolean;
@@ -27,11 +26,11 @@ export class Metrics {
   }
 
   collect(): MetricFamily[] {
-    const { inference, processes, jobTally, version, isReady } = this.#parts;
+    const { inference, jobTally, version, isReady } = this.#parts;
     const scrape = new Scrape();
     scrape.add("signet_build_info", { version, node: process.version }, 1);
     scrape.add("signet_ready", {}, isReady() ? 1 : 0);
-    collectServices(scrape, inference, processes);
+    collectServices(scrape, this.#parts);
     collectJobs(
       scrape,
       jobTally,

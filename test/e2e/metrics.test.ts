@@ -75,6 +75,12 @@ describe("the metrics", () => {
     const ready = `signet_service_state{service="faulty",version="1",state="ready"}`;
     await expect.poll(() => scraper.value(ready)).toBe(1);
     expect(await scraper.value(ends)).toBe(1);
+    const of = `service="faulty",version="1"`;
+    expect(await scraper.value(`signet_service_events_total{${of},kind="ended"}`)).toBe(1);
+    expect(await scraper.value(`signet_service_process_ends_in_a_row{${of}}`)).toBe(1);
+    expect(await scraper.value(`signet_service_stuck_requests{${of}}`)).toBe(0);
+    expect(await scraper.value(`signet_service_memory_limit_bytes{${of}}`)).toBe(4096 * 2 ** 20);
+    expect(await scraper.value(`signet_service_log_lines_total{${of},result="dropped"}`)).toBe(0);
     expect(await scraper.value(`signet_service_process_starts_total{service="faulty",version="1"}`)).toBe(starts! + 1);
     expect(await scraper.value(`nv_inference_request_failure{model="faulty",version="1",reason="BACKEND"}`)).toBe(1);
   });
