@@ -1,5 +1,6 @@
 import pg from "pg";
 import type { Database, Row, Sql, SqlParameter } from "../sql/database.ts";
+import { Permits } from "./permits.ts";
 import { postgresDialect } from "./postgres-dialect.ts";
 import { mayRunAgain, postgresError } from "./postgres-error.ts";
 
@@ -25,8 +26,11 @@ const types = {
  */
 export async function openPostgresDatabase(url: string): Promise<Database> {
   const pool = createPool(url);
-  // A connection that ends while nobody uses it; the next verb opens another one.
+  // A connection that ends, used or not: its verb fails, if it has one, and the next verb opens another connection.
+  pool.on("connect", (client) => client.on("error", () => {}));
   pool.on("error", () => {});
+  // Not the pool's own line, where waiting for one's turn counts as waiting for the database to let us in.
+  const permits = new Permits(CONNECTIONS);
   const nameOf = createNames();
   try {
     await createSchema(pool);
@@ -51,8 +55,8 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
   });
   return {
     dialect: postgresDialect,
-    transaction: (verb) => retried(() => inTransaction(pool, sqlOf, verb)),
-    read: (verb) => retried(() => verb(sqlOf(pool))),
+    transaction: (verb) => permits.hold(() => retried(() => inTransaction(pool, sqlOf, verb))),
+    read: (verb) => permits.hold(() => retried(() => verb(sqlOf(pool)))),
     close: () => pool.end(),
   };
 }
@@ -60,7 +64,7 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
 function createPool(url: string): pg.Pool {
   try {
     return new pg.Pool({
-      connectionString: url,
+      connectionString: withSchema(url),
       max: CONNECTIONS,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -68,12 +72,18 @@ function createPool(url: string): pg.Pool {
       application_name: "signet",
       keepAlive: true,
       types,
-      options: `-c search_path=${SCHEMA}`,
     });
   } catch {
     // The parser of the URL repeats it in its words, with its password.
     throw postgresError(new Error("connection: the URL of the database cannot be read"));
   }
+}
+
+/** In the URL, because whatever options that has would take the place of ours. */
+function withSchema(url: string): string {
+  const { href, searchParams } = new URL(url);
+  searchParams.set("options", `${searchParams.get("options") ?? ""} -c search_path=${SCHEMA}`.trim());
+  return Object.assign(new URL(href), { search: searchParams.toString() }).href;
 }
 
 /** Where it is there already nobody needs the right to make one. */

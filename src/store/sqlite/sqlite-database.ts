@@ -1,5 +1,7 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { SignetError } from "../../errors.ts";
+import { fileError, type SignetError } from "../../errors.ts";
 import type { Database, Row, Sql, SqlParameter, SqlValue } from "../sql/database.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 import { sqliteError } from "./sqlite-error.ts";
@@ -87,6 +89,7 @@ async function runTogether(database: DatabaseSync, file: string, sql: Sql, verbs
 }
 
 function open(file: string): DatabaseSync {
+  makePrivate(file);
   try {
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
     try {
@@ -102,6 +105,16 @@ function open(file: string): DatabaseSync {
     }
   } catch (thrown) {
     throw sqliteError(file, thrown);
+  }
+}
+
+/** Inputs and outputs lie in it. SQLite gives the files beside it the same permissions. */
+function makePrivate(file: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    closeSync(openSync(file, "a", 0o600));
+  } catch (thrown) {
+    throw fileError(file, thrown, "STORE_UNAVAILABLE");
   }
 }
 
