@@ -16,6 +16,48 @@ export function modelConformance(useEmpty: () => Promise<StoreUnderTest>): void 
     await walk.compare();
     expect(await findContradictions(empty)).toEqual([]);
   });
+
+  test("verbs of many servers at the same time neither fail nor leave a contradiction", async () => {
+    const empty = await useEmpty();
+    const stores = await Promise.all([useStore(empty.place), useStore(empty.place)]);
+    await Promise.all(Array.from({ length: 8 }, (_, index) => disturb(stores, index)));
+    expect(await findContradictions(empty)).toEqual([]);
+    // And pruning beside it all.
+    await Promise.all([...stores.map((store) => store.prune({ maxAgeMs: 1e12, maxBytes: 10 })), disturb(stores, 1)]);
+    const [kept] = await empty.rows("select count(*) as jobs from job where state = 'queued'");
+    const load = await stores[0]!.load();
+    expect(load.reduce((sum, { queued }) => sum + queued, 0)).toBe(Number(kept!.jobs));
+  }, 300_000);
+}
+
+/** Random verbs at the same time, whose order nobody knows; what contradicts what is left to the tables. */
+async function disturb(stores: readonly Store[], index: number): Promise<void> {
+  const pick = <T>(choices: readonly T[]) => choices[Math.floor(Math.random() * choices.length)]!;
+  const owner = { host: `host-${index % 3}`, life: "1" };
+  const failure = { code: "SERVICE_CRASHED", message: "m" };
+  for (let step = 0; step < 25; step++) {
+    const store = pick(stores);
+    const service = pick(["ocr", "asr"]);
+    const changes = {
+      service,
+      identity: pick(["ada", "bob"]),
+      priority: pick([0, 1]),
+      deadlineMs: pick([null, 1, 4e12]),
+    };
+    const jobs = await store.submit([newJob(changes), newJob({ ...changes, service: pick(["ocr", "asr"]) })], 1e6);
+    const claims = await store.claim(owner, service, 3, pick([1, LONG_MS]));
+    const [first, second, third] = claims.map(({ job, fence }) => ({ id: job.id, fence }));
+    await Promise.all([
+      first &&
+        store.complete({ jobId: first.id, fence: first.fence, runMs: 1, outputs: { inline: new Uint8Array(1) } }),
+      second && store.fail(second.id, second.fence, failure, true),
+      third && store.giveBack(third.id, third.fence),
+      store.cancel(pick([...jobs, ...claims.map(({ job }) => job)]).id),
+      step % 5 === 0 && store.sweep({ ...owner, life: pick(["1", "2"]) }),
+      step % 9 === 0 && store.failQueued(service, failure),
+      step % 7 === 0 && store.list({ service }, 10, null),
+    ]);
+  }
 }
 
 /** Says every verb to a store and to its model, and compares what they answer. */
