@@ -137,6 +137,8 @@ export class ServiceClient {
    */
   async upload<Response>(method: string, messages: AsyncIterable<unknown>): Promise<Response> {
     const answer = Promise.withResolvers<unknown>();
+    // It may come while the messages are still on their way.
+    answer.promise.catch(() => {});
     const send = this.#client[method] as unknown as Uploading;
     let isOver = false;
     const call = send.call(this.#client, this.#metadata(), (error, response) => {
@@ -152,7 +154,6 @@ export class ServiceClient {
       }
       call.end();
     } catch (error) {
-      answer.promise.catch(() => {});
       call.cancel();
       throw error;
     }

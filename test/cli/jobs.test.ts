@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { addToken } from "../../src/service/index.ts";
 import { useJobClient } from "../helpers/job-client.ts";
-import { faultyService, identityService, startLicensedServer, useLicensedHost } from "../helpers/licensed-host.ts";
+import {
+  faultyService,
+  identityService,
+  startLicensedServer,
+  useLicensedHost,
+  useServer,
+} from "../helpers/licensed-host.ts";
 import { useSignetServe } from "../helpers/signet-process.ts";
 import { type Printed, Terminal } from "../helpers/terminal.ts";
 
@@ -123,6 +129,13 @@ describe("signet jobs submit", () => {
     const { out, err } = await terminal.types(`${jobs("submit identity --input input=[1] --wait")}`);
     expect(out).toMatch(/^[0-9a-f-]{36} {2}succeeded\n$/);
     expect(err).toBe("");
+  });
+
+  test("ends an upload that is larger than the server takes", async () => {
+    const { server, token } = await useServer([identityService], { jobs: { maxArtifactMiB: 1 } });
+    writeFileSync(join(terminal.directory, "large.raw"), Buffer.alloc(50_000_000));
+    const submit = `signet jobs submit identity --artifact input=large.raw --server ${server.address}`;
+    await terminal.isRefused(`${submit} --token ${token}`, 1, "ARTIFACT_TOO_LARGE");
   });
 
   test.each([
