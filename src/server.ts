@@ -252,6 +252,7 @@ export async function startServer({ data, config, log, driverRoot }: ServerOptio
         license: () => upkeep.license,
         nowMs: () => ledger.nowMs,
         devices: () => hostDevices.gpus,
+        peakUseOf: (service) => hostDevices.peakUseOf(service),
         jobs: () => jobPlatform.store.load(),
       }),
     };

@@ -41,6 +41,10 @@ export interface ServiceStatusMessage {
   memoryGrowing: boolean;
   failing: boolean;
   jobs: { queued: number; running: number } | null;
+  waitsFor: string;
+  devices: string[];
+  peakMemoryBytes: number;
+  peakGpuMemoryBytes: number;
   logLines: number;
   logLinesDropped: number;
 }

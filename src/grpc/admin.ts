@@ -143,6 +143,10 @@ function encodeService(service: ServedService): ServiceStatusMessage {
   return {
     ...{ name, version, state, running, waiting, concurrency, restarts, stuck, succeeded, failed },
     pid: pid ?? 0,
+    waitsFor: service.waitsFor ?? "",
+    devices: [...service.devices],
+    peakMemoryBytes: service.peakMemoryBytes,
+    peakGpuMemoryBytes: service.peakGpuMemoryBytes,
     memoryBytes: service.memoryBytes,
     memoryLimitBytes: service.memoryLimitBytes,
     endsInARow: service.endsInARow,

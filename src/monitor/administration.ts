@@ -12,6 +12,13 @@ export interface JobLoad {
   readonly running: number;
 }
 
+/** What a service's processes used at most, bytes. */
+export interface PeakUse {
+  readonly memoryBytes: number;
+  /** null where nobody can tell. */
+  readonly gpuMemoryBytes: number | null;
+}
+
 export interface AdministrationParts {
   readonly inference: Inference;
   readonly repository: Repository;
@@ -25,6 +32,7 @@ export interface AdministrationParts {
   /** ms since 1970, by the ledger's clock. */
   nowMs(): number;
   readonly devices?: (() => readonly DeviceStatus[]) | undefined;
+  readonly peakUseOf?: ((service: string) => PeakUse | undefined) | undefined;
   readonly jobs?: (() => Promise<readonly JobLoad[]>) | undefined;
 }
 
@@ -134,16 +142,19 @@ export class Administration {
   }
 
   #describe(service: Service, loads: ReadonlyMap<string, JobLoad> | undefined): ServedService {
-    const { inference, processes, monitor, logs, memoryLimitOf } = this.#parts;
+    const { inference, processes, monitor, logs, memoryLimitOf, peakUseOf } = this.#parts;
     const { conf, runner, authorization } = service;
     const { name, version, limits } = conf;
     const error = runner.lastError;
     const { success, failure } = inference.statisticsOf(service);
     const jobs = loads?.get(name);
+    const peak = peakUseOf?.(name);
     return {
       ...{ name, version, state: runner.state, pid: runner.pid ?? null },
       ...{ running: runner.running, waiting: runner.queued, concurrency: limits.concurrency },
+      ...{ waitsFor: runner.waitingFor ?? null, devices: runner.devices },
       ...{ memoryBytes: runner.memoryBytes, memoryLimitBytes: memoryLimitOf(name) },
+      ...{ peakMemoryBytes: peak?.memoryBytes ?? 0, peakGpuMemoryBytes: peak?.gpuMemoryBytes ?? 0 },
       restarts: Math.max(0, processes.of(name).starts - 1),
       endsInARow: runner.endsInARow,
       lastError: error === undefined ? null : { code: error.code, message: error.message },

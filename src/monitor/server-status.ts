@@ -33,8 +33,15 @@ export interface ServedService {
   readonly running: number;
   readonly waiting: number;
   readonly concurrency: number;
+  /** What its process waits for before it can start, in words; null where it does not. */
+  readonly waitsFor: string | null;
+  /** The GPUs that are kept for it, such as `gpu:0`. */
+  readonly devices: readonly string[];
   readonly memoryBytes: number;
   readonly memoryLimitBytes: number;
+  /** The most that its processes were seen with; 0 where nobody looked, or the driver does not tell. */
+  readonly peakMemoryBytes: number;
+  readonly peakGpuMemoryBytes: number;
   /** Processes that were started after the first one. */
   readonly restarts: number;
   /** Ends of the process since a job last succeeded. */

@@ -55,7 +55,7 @@ function formatStatus(status: ServerStatusMessage): string {
 
 function formatServices(services: readonly ServiceStatusMessage[]): string {
   const table = formatTable(
-    ["SERVICE", "STATE", "PID", "RUNNING", "WAITING", "JOBS", "MEMORY", "RESTARTS", "RUNS LEFT"],
+    ["SERVICE", "STATE", "PID", "RUNNING", "WAITING", "JOBS", "MEMORY", "DEVICES", "RESTARTS", "RUNS LEFT"],
     services.map((service) => {
       const { name, state, pid, running, waiting, concurrency, jobs, memoryBytes, memoryLimitBytes } = service;
       return [
@@ -66,6 +66,7 @@ function formatServices(services: readonly ServiceStatusMessage[]): string {
         `${waiting}`,
         jobs === null ? "?" : `${jobs.running}+${jobs.queued}`,
         `${Math.round(memoryBytes / MIB)}/${Math.round(memoryLimitBytes / MIB)} MiB`,
+        service.devices.join(" ") || "-",
         `${service.restarts}`,
         service.runsLeft < 0 ? "unlimited" : `${service.runsLeft}`,
       ];
@@ -76,12 +77,13 @@ function formatServices(services: readonly ServiceStatusMessage[]): string {
 
 /** What an operator should know of a service; nothing where all is well. */
 function noticesOf(service: ServiceStatusMessage): string[] {
-  const { name, state, stuck, failing, memoryGrowing, endsInARow, lastError, logLinesDropped } = service;
+  const { name, state, waitsFor, stuck, failing, memoryGrowing, endsInARow, lastError, logLinesDropped } = service;
   const notices: string[] = [];
   const why = lastError === null ? "" : `${lastError.code}: ${withoutName(name, lastError.message)}`;
   if (state === "quarantined") {
     notices.push(`ended ${endsInARow} times in a row, ${why}; to start it: signet service release ${name}`);
-  } else if (state !== "ready" && why !== "") notices.push(why);
+  } else if ((state === "backing-off" || state === "refused") && why !== "") notices.push(why);
+  if (waitsFor !== "") notices.push(waitsFor);
   if (stuck > 0) notices.push(`${plural(stuck, "job")} whose heartbeat stands still`);
   if (failing) notices.push("its jobs fail one after another");
   if (memoryGrowing) notices.push("its memory grows towards the limit");
