@@ -109,6 +109,20 @@ describe("a service for which there is no room", () => {
   });
 });
 
+test("a service that is unloaded and loaded again while its place is looked for has one process", async () => {
+  const host = await usePlacedHost([{}]);
+  const runner = await usePlaced(host, "ocr", onGpus(80_000));
+  const first = runner.start();
+  const unloading = runner.unload(0);
+  const second = runner.load();
+  expect(await first).toMatchObject({ code: "SERVICE_NOT_READY" });
+  await unloading;
+  expect(await second).toBeNull();
+  expect(await deviceOf(runner)).toBe(100);
+  await runner.stop(1000);
+  expect((await host.reserve("all", onGpus(81_920))).devices).toEqual(["gpu:0"]);
+});
+
 describe("a service without a call", () => {
   test("gives its process and its place back, and comes back with the next call", async () => {
     const host = await usePlacedHost([{}]);

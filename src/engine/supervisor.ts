@@ -62,6 +62,8 @@ export class Supervisor {
   #endsInARow = 0;
   #restartTimer: NodeJS.Timeout | undefined;
   readonly #place: ServicePlace | undefined;
+  /** How often a place was looked for. */
+  #starts = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -172,13 +174,14 @@ export class Supervisor {
 
   /** Null when there is a place for the process; else why not. It is started when there is one. */
   async #findPlace(place: ServicePlace): Promise<SignetError | null> {
+    const start = ++this.#starts;
     const unplaced = await place.ensure(() => {
       if (this.#state === "waiting") void this.start();
     });
-    if (this.#state !== "starting") {
-      // Nobody wants it any more.
+    if (this.#state !== "starting" || start !== this.#starts) {
+      // Nobody wants it any more, or it was stopped and started again meanwhile.
       this.#giveBackUnused();
-      return unplaced ?? new SignetError("SERVICE_NOT_READY", `${this.#options.name} is ${this.#state}`);
+      return new SignetError("SERVICE_NOT_READY", `${this.#options.name} is ${this.#state}`);
     }
     if (unplaced === null) return null;
     this.#lastError = unplaced;

@@ -56,8 +56,15 @@ export class CardWatch {
     // Each process that hangs keeps memory and locks of the driver; a second would hang like the first.
     if (this.#stuck?.isGone === false) return noCards("the NVIDIA driver hangs, and with it a process that asked it");
     this.#stuck = undefined;
-    if (this.#asker === undefined || this.#asker.isGone) this.#asker = new Asker(library.path);
-    const asker = this.#asker;
+    let asker = this.#asker;
+    if (asker === undefined || asker.isGone) {
+      try {
+        asker = new Asker(library.path);
+      } catch (error) {
+        return noCards(`the NVIDIA driver could not be asked: ${(error as Error).message}`);
+      }
+      this.#asker = asker;
+    }
     const reading = await asker.ask(this.#timeoutMs);
     if (reading !== null) return reading;
     asker.kill();
@@ -83,12 +90,15 @@ class Asker {
       cwd: "/",
       stdio: ["ignore", "ignore", "ignore", "pipe"],
     });
+    // Undefined, against Node's types, where this process has no descriptors left; its "error" event comes later.
+    const channel = (this.#process.stdio as ChildProcess["stdio"] | undefined)?.[3] as Duplex | undefined;
     this.#process.once("error", (error) => this.#end(`the NVIDIA driver could not be asked: ${error.message}`));
     this.#process.once("exit", (_, signal) => {
       const how = signal === null ? "without an answer" : `by ${signal}`;
       this.#end(`the NVIDIA driver's library ended the process that asked it ${how}`);
     });
-    this.#channel = new Channel(this.#process.stdio[3] as Duplex, {
+    if (channel === undefined) throw new Error("this process has no file descriptors left");
+    this.#channel = new Channel(channel, {
       onMessage: (message) => {
         const reading = cardReadingSchema.safeParse(message);
         this.#settle(reading.success ? reading.data : noCards("the NVIDIA driver's answer makes no sense"));
