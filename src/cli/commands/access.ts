@@ -37,7 +37,7 @@ export function accessCommand(): Command {
     .addOption(
       new Option(
         "--role <role>",
-        "viewer: metadata; client: inference too; operator: also unloads and loads services, and changes the log and traces; admin: as operator, for every service",
+        "viewer: metadata; client: inference too; operator: also sees status and logs of its services, unloads and loads them, and changes the log and traces; admin: as operator, for every service",
       )
         .choices(["viewer", "client", "operator", "admin"] satisfies Role[])
         .default("client"),
