@@ -289,6 +289,7 @@ export async function startServer({ data, config, log, driverRoot }: ServerOptio
       const collected = new Metrics({
         ...edge,
         ...{ jobTally, ledger, upkeep, processes, monitor, logs, memoryLimitOf, connections },
+        devices: hostDevices,
       });
       metrics = new MetricsServer({
         ...edge,

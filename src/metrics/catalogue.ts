@@ -110,6 +110,38 @@ export const metricCatalogue = {
     help: "Whether the store of jobs answered when it was last asked.",
   },
 
+  signet_gpu_memory_total_bytes: {
+    type: "gauge",
+    labels: ["device"],
+    help: "Memory of a GPU, or of a partition of one (gpu:0:1).",
+  },
+  signet_gpu_memory_used_bytes: {
+    type: "gauge",
+    labels: ["device"],
+    help: "Measured, by whomever it is used and with what the driver takes.",
+  },
+  signet_gpu_memory_reserved_bytes: {
+    type: "gauge",
+    labels: ["device"],
+    help: "What is kept for services, whether they use it or not.",
+  },
+  signet_gpu_utilization_ratio: {
+    type: "gauge",
+    labels: ["device"],
+    help: "The share of time in which something ran, 0 to 1; left out where the driver does not tell, as with MIG.",
+  },
+  signet_gpu_temperature_celsius: { type: "gauge", labels: ["device"], help: "As the driver tells it." },
+  signet_gpu_usable: {
+    type: "gauge",
+    labels: ["device"],
+    help: "0 where nothing can be run on it, such as one that has fallen off the bus; the log says why.",
+  },
+  signet_service_gpu_memory_peak_bytes: {
+    type: "gauge",
+    labels: service,
+    help: "The most of one GPU that its process was seen to use since the server started, where the driver tells.",
+  },
+
   signet_license_info: {
     type: "gauge",
     labels: ["license_id", "sequence", "kind", "enforcement"],

@@ -1,4 +1,5 @@
 import type { JobTally } from "../service/index.ts";
+import { collectDevices, type DeviceParts } from "./collect-devices.ts";
 import { collectEdges, type EdgeParts } from "./collect-edges.ts";
 import { collectJobs } from "./collect-jobs.ts";
 import { collectLicense, type LicenseParts } from "./collect-license.ts";
@@ -7,7 +8,7 @@ import { collectServices, type ServiceParts } from "./collect-services.ts";
 import { EventLoopLag } from "./event-loop-lag.ts";
 import { type MetricFamily, Scrape } from "./scrape.ts";
 
-export interface MetricsParts extends EdgeParts, LicenseParts, ServiceParts {
+export interface MetricsParts extends EdgeParts, LicenseParts, ServiceParts, DeviceParts {
   readonly jobTally: JobTally;
   readonly version: string;
   isReady(): boolean;
@@ -36,6 +37,7 @@ export class Metrics {
       jobTally,
       inference.services.map(({ conf }) => conf.name),
     );
+    collectDevices(scrape, this.#parts, inference.services);
     collectLicense(scrape, this.#parts);
     collectEdges(scrape, this.#parts);
     collectProcess(scrape, this.#lag);

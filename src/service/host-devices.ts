@@ -15,7 +15,10 @@ export interface HostDevicesOptions {
 }
 
 /** A GPU as people are told of it: without its serial number. */
-export type DescribedGpu = Omit<Gpu, "uuid" | "processes" | "isPartition">;
+export interface DescribedGpu extends Omit<Gpu, "uuid" | "processes" | "isPartition"> {
+  /** What is kept for services of this host. */
+  readonly reservedBytes: number;
+}
 
 /** What this host has for its services, and who gets it. */
 export class HostDevices {
@@ -49,7 +52,10 @@ export class HostDevices {
   /** The GPUs as they were when somebody last looked; somebody looks because of this. */
   get gpus(): readonly DescribedGpu[] {
     void this.#devices.look();
-    return this.#devices.gpus.map(({ uuid: _, processes: _processes, isPartition: _isPartition, ...gpu }) => gpu);
+    return this.#placer.rooms.map(({ gpu, reservedBytes }) => {
+      const { uuid: _, processes: _processes, isPartition: _isPartition, ...told } = gpu;
+      return { ...told, reservedBytes };
+    });
   }
 
   /** What a service's processes used at most since the server started; undefined where none had a place. */

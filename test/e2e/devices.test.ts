@@ -7,6 +7,8 @@ import { codeOfAsync } from "../helpers/code-of.ts";
 import { fakeUuid, useFakeDriver } from "../helpers/fake-driver.ts";
 import { useJobClient } from "../helpers/job-client.ts";
 import { type DescribedService, faultyService, type ServingHost, useServer } from "../helpers/licensed-host.ts";
+import { Scraper } from "../helpers/metrics.ts";
+import { RestClient } from "../helpers/rest-client.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 
 const attack = attacksOn("the host's identity");
@@ -42,6 +44,31 @@ test("a server with more services than its cards hold serves those that fit, and
   expect(await jobs.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", device: "gpu:0" });
   const { bytes } = await jobs.result(job!.job_id);
   expect(bytes.readBigInt64LE()).toBe(100n); // on CUDA device 0
+});
+
+test("metrics tell how the cards are, what is kept of them, and what was used at most", async () => {
+  const driver = useFakeDriver({ totalMiB: 10_000 }, { partitions: { 0: { totalMiB: 1000 } } });
+  const metrics = { listen: "127.0.0.1:0" };
+  const host = await useServer([onGpu("ocr", 4000)], { metrics }, undefined, driver.root);
+  const scraper = new Scraper(host.server.metricsAddress!);
+  const { pid } = runnerOf(host, "ocr");
+  const cards = [
+    { totalMiB: 10_000, usedMiB: 3500, utilizationPercent: 42, temperatureC: 77, processes: { [pid!]: 3000 } },
+    { partitions: {} },
+  ];
+  driver.set(cards);
+  await expect.poll(() => scraper.value(`signet_gpu_utilization_ratio{device="gpu:0"}`)).toBe(0.42);
+  const of = (name: string, device = "gpu:0") => scraper.value(`signet_gpu_${name}{device="${device}"}`);
+  expect(await of("temperature_celsius")).toBe(77);
+  expect(await of("memory_total_bytes")).toBe(10_000 * 2 ** 20);
+  expect(await of("memory_used_bytes")).toBe(3500 * 2 ** 20);
+  expect(await of("memory_reserved_bytes")).toBe(4000 * 2 ** 20);
+  expect([await of("usable"), await of("usable", "gpu:1:0")]).toEqual([1, 0]);
+  expect(await of("memory_used_bytes", "gpu:1:0")).toBeUndefined();
+  const peak = `signet_service_gpu_memory_peak_bytes{service="ocr",version="1"}`;
+  await expect.poll(() => scraper.value(peak)).toBe(3000 * 2 ** 20);
+  const { body } = await new RestClient(host.server.metricsAddress!, null).get("/metrics");
+  expect(body.toString()).not.toContain(fakeUuid(0).slice(4));
 });
 
 test("a job for a service without a process has it come back", async () => {

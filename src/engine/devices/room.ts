@@ -6,6 +6,7 @@ export interface GpuRoom {
   readonly gpu: Gpu;
   /** What is neither reserved nor used by others, bytes. */
   readonly roomBytes: number;
+  readonly reservedBytes: number;
   /** Services that hold a part of it, each once. */
   readonly holders: readonly string[];
 }
@@ -20,7 +21,8 @@ export function roomOf(gpu: Gpu, held: Iterable<Reservation>): GpuRoom {
     holders.map(({ process }) => process.pid),
   );
   const names = [...new Set(holders.map(({ service }) => service))];
-  return { gpu, roomBytes: Math.max(0, gpu.totalBytes - reservedBytes - othersBytes), holders: names };
+  const roomBytes = Math.max(0, gpu.totalBytes - reservedBytes - othersBytes);
+  return { gpu, roomBytes, reservedBytes, holders: names };
 }
 
 /** Memory of a GPU that a process has; null where that is not known. */
