@@ -2,8 +2,10 @@ import type { JobState } from "./job-state.ts";
 
 /**
  * What survives a restart: jobs, what happened to them, what they were charged, and which instance of a service has
- * which memory of which device. Every verb is one transaction. All times are the store's own, ms since 1970: where many
- * hosts share a store, their clocks decide nothing.
+ * which memory of which device. Every verb is one transaction, but for `sweep`, `failQueued` and `prune`, which take one
+ * for some hundreds of jobs at a time. What a verb that changes something returns is on the disk; where it throws
+ * STORE_UNAVAILABLE it may still have been done, if the answer was lost. All times are the store's own, ms since 1970:
+ * where many hosts share a store, their clocks decide nothing.
  */
 export interface Store extends JobStore, PlacementStore {
   /** Lets verbs that are under way end; later ones throw STORE_UNAVAILABLE. */
@@ -81,6 +83,7 @@ export interface JobEvent {
   /** From 1, without gaps. */
   readonly seq: number;
   readonly timeMs: number;
+  /** `retried` without a failure: it was given back. */
   readonly type:
     | "submitted"
     | "claimed"
@@ -215,7 +218,10 @@ export interface JobStore {
   sweep(owner: JobOwner): Promise<readonly StoredJob[]>;
   /** Fails the queued jobs of a service, because it will never run here again. @returns the jobs */
   failQueued(service: string, failure: JobFailure): Promise<readonly StoredJob[]>;
-  /** Forgets jobs that ended. @returns artifacts that no job needs any more */
+  /**
+   * Forgets jobs that ended; what they were charged stays counted.
+   * @returns artifacts that no job needed any more; one that is submitted meanwhile may name them again
+   */
   prune(retention: Retention): Promise<readonly string[]>;
   /** Those of some artifacts that no job needs. */
   unused(artifacts: readonly string[]): Promise<readonly string[]>;

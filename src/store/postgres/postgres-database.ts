@@ -13,6 +13,16 @@ const IDLE_TIMEOUT_MS = 10_000;
 const TRIES = 5;
 /** The tables have a schema of their own, so that the database can be somebody else's too. */
 const SCHEMA = "signet";
+/**
+ * Each of our statements has an index that was made for it. What the planner believes of a table whose jobs all wait now
+ * and had all ended a minute ago is wrong half of the time, and then it reads and sorts everything that waits.
+ */
+const PLANNER = ["seqscan", "bitmapscan", "sort", "incremental_sort", "hashjoin", "mergejoin"].map(
+  (way) => `-c enable_${way}=off`,
+);
+const SETTINGS = [`-c search_path=${SCHEMA}`, "-c plan_cache_mode=force_generic_plan", "-c jit=off", ...PLANNER].join(
+  " ",
+);
 
 const types = {
   // Whole numbers come as text, since they may be too large; ours never are.
@@ -82,7 +92,7 @@ function createPool(url: string): pg.Pool {
 /** In the URL, because whatever options that has would take the place of ours. */
 function withSchema(url: string): string {
   const { href, searchParams } = new URL(url);
-  searchParams.set("options", `${searchParams.get("options") ?? ""} -c search_path=${SCHEMA}`.trim());
+  searchParams.set("options", `${searchParams.get("options") ?? ""} ${SETTINGS}`.trim());
   return Object.assign(new URL(href), { search: searchParams.toString() }).href;
 }
 

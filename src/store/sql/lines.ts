@@ -56,15 +56,16 @@ export async function returnTurn(sql: Sql, job: Row): Promise<void> {
 
 /**
  * The lines of a service that are next, at most so many; not those where all that waits is too late. The database looks
- * at one end of an index for that, where it would make a join of all that waits out of an `exists`.
+ * at one end of an index for that; out of an `exists` or a `max` it would make a walk through all that waits.
  */
 export async function nextLines(sql: Sql, service: string, most: number, nowMs: number): Promise<WaitingLine[]> {
   const rows = await sql.rows(
     `select service, priority, identity, turn, waiting from line ${sql.dialect.by("line_turn")}
      where service = $1 and waiting > 0 and $3 < (
-       select max(job.due_ms) from job ${sql.dialect.by("job_waiting")}
+       select job.due_ms from job ${sql.dialect.by("job_waiting")}
        where job.state = 'queued' and job.service = line.service and job.priority = line.priority
-         and job.identity = line.identity)
+         and job.identity = line.identity
+       order by job.due_ms desc, job.submitted_ms desc, job.id desc limit 1)
      order by priority, turn, identity limit $2 ${sql.dialect.forUpdate}`,
     [service, most, nowMs],
   );
