@@ -11,6 +11,7 @@ import { adminService } from "./admin-messages.ts";
 import { createCallGate } from "./call-gate.ts";
 import { countConnections } from "./count-connections.ts";
 import { createCredentials } from "./credentials.ts";
+import { describedServices } from "./described-services.ts";
 import { directRoutes } from "./direct-infer.ts";
 import { Health } from "./health.ts";
 import { type InferenceEdge, inferenceHandlers, openInferenceCalls } from "./inference.ts";
@@ -86,8 +87,7 @@ export class GrpcServer {
     if (options.reflection) {
       addReflection(this.#server, {
         "inference.GRPCInferenceService": inference,
-        "signet.v1.JobService": jobService(),
-        "signet.v1.AdminService": adminService(),
+        ...describedServices(),
         "grpc.health.v1.Health": healthService,
       });
     }

@@ -31,7 +31,7 @@ describe.skipIf("missing" in tools)(`grpcurl, unmodified${reason}`, () => {
       0,
       [
         ...["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"],
-        ...["inference.GRPCInferenceService", "signet.v1.JobService"],
+        ...["inference.GRPCInferenceService", "signet.v1.AdminService", "signet.v1.JobService"],
       ],
     ]);
     const { out: methods } = await ask(host.server.address, "list", "inference.GRPCInferenceService");
@@ -45,6 +45,11 @@ describe.skipIf("missing" in tools)(`grpcurl, unmodified${reason}`, () => {
     const { out: message } = await ask(host.server.address, "describe", "inference.ModelInferRequest.InferInputTensor");
     expect(message).toContain("map<string, .inference.InferParameter> parameters = 4;");
     expect(out).toContain("rpc DoJobs ( .signet.v1.DoJobsRequest ) returns ( .signet.v1.DoJobsResponse );");
+    expect(out).toContain(
+      "rpc TailLogs ( .signet.v1.TailLogsRequest ) returns ( stream .signet.v1.TailLogsResponse );",
+    );
+    const { out: line } = await ask(host.server.address, "describe", "signet.v1.LogLine");
+    expect(line).toContain("repeated string job_ids = 7;");
     const { out: method } = await ask(host.server.address, "describe", "inference.GRPCInferenceService.ModelReady");
     expect(method).toContain("inference.ModelReadyRequest");
   });
