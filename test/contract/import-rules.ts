@@ -57,6 +57,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
   koffi: ["src/plugin/"],
   piscina: ["src/engine/"],
+  pg: ["src/store/postgres/", "bench/jobs-store.ts"],
+  sqlite: ["src/store/sqlite/"],
   "@aws-sdk/client-s3": ["src/artifacts/"],
   child_process: ["src/engine/", "tools/dev/", "tools/license/external-signer.ts"],
   "node-forge": ["src/certs/", "tools/license/"],

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes a clone ready to run: npm packages, a C++ compiler and CMake, the native plugins. Called first by
 # `npm run setup`, `npm test` and `npm run quickstart`; does only what is missing. Needs Node 20 or newer and npm.
-# With the word `tests`, as `npm test` and `npm run attack` say it, also bubblewrap and Chromium, which only tests need
-# here.
+# With the word `tests`, as `npm test` and `npm run attack` say it, also bubblewrap, Chromium and PostgreSQL, which only
+# tests need here.
 # Exit codes: 0 ready, 1 a step failed, 2 something is missing that only you can install.
 set -eu
 
@@ -126,6 +126,21 @@ has_chromium() {
   [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || [ -x /usr/bin/google-chrome ]
 }
 
+# The tests of the store in PostgreSQL are skipped without it. They start a server of their own where none answers.
+install_postgres() {
+  announce "installing PostgreSQL, for tests of the store"
+  export DEBIAN_FRONTEND=noninteractive
+  get_postgres || { apt-get update && get_postgres; } || announce "PostgreSQL could not be installed; see $log"
+}
+
+get_postgres() { apt-get install -y --no-install-recommends postgresql; }
+
+has_postgres() {
+  [ -n "${SIGNET_TEST_POSTGRES-}" ] && return
+  for program in /usr/lib/postgresql/*/bin/postgres; do [ -x "$program" ] && return; done
+  return 1
+}
+
 has_bubblewrap() { [ -x /usr/bin/bwrap ] || [ -x /usr/local/bin/bwrap ]; }
 
 configure_native() {
@@ -188,6 +203,13 @@ if [ "${1-}" = tests ] && ! has_chromium; then
     step "Chromium" install_chromium
   else
     announce "Chromium is not installed, so the test in a browser will be skipped"
+  fi
+fi
+if [ "${1-}" = tests ] && ! has_postgres; then
+  if may_install_tools; then
+    step "PostgreSQL" install_postgres
+  else
+    announce "PostgreSQL is not installed, so the tests of the store in it will be skipped"
   fi
 fi
 step "native code" build_native
