@@ -16,7 +16,7 @@ interface PendingVerb {
  */
 export async function openSqliteStore(file: string): Promise<Store> {
   const worker = new Worker(new URL("./sqlite-thread.ts", import.meta.url), { workerData: { file }, execArgv: [] });
-  const exited = once(worker, "exit");
+  const exited = new Promise((resolve) => worker.once("exit", resolve));
   const [start] = (await once(worker, "message")) as [ThreadStart];
   if ("error" in start) {
     await worker.terminate();
