@@ -53,6 +53,19 @@ test(
   },
 );
 
+test("what was left out is counted with the line that says so", async () => {
+  const stream = new PassThrough();
+  const counted: number[] = [];
+  forwardLines(
+    stream,
+    ({ dropped }) => counted.push(dropped),
+    () => 0,
+  );
+  stream.end("line\n".repeat(150));
+  await finished(stream);
+  expect(counted).toEqual([...new Array(100).fill(0), 50]);
+});
+
 test("after a flood has ended lines get through again", async () => {
   const lines = await forward(["line\n".repeat(200), { atMs: 1_500 }, "later\n"]);
   expect(lines.slice(-2)).toEqual(["(100 more lines within a second were left out)", "later"]);

