@@ -6,6 +6,7 @@ import { addToken, type Role, removeToken } from "../../src/service/index.ts";
 import { attacksOn, observed } from "../helpers/attack.ts";
 import { failureOf, useBareClient } from "../helpers/bare-client.ts";
 import { codeOfAsync } from "../helpers/code-of.ts";
+import { useJobClient } from "../helpers/job-client.ts";
 import {
   type DescribedService,
   faultyService,
@@ -143,6 +144,22 @@ test("a line has the job that wrote it, by the id of the run log, and the server
     expect(await codeOfAsync(() => client.searchLogs(filter, 10))).toBe("REQUEST_MALFORMED");
   }
   expect(await codeOfAsync(() => client.searchLogs({}, 5001))).toBe("REQUEST_MALFORMED");
+});
+
+test("a job that outlives its call is found in the logs by its id, and waits for a service that is quarantined", async () => {
+  const host = await useServer(services, { services: { faulty: { quarantineAfter: 1 } } });
+  const { client } = await useAdmin(host, "operator", ["faulty"]);
+  const jobs = useJobClient(host.server.address, host.token);
+  const [told] = await jobs.submit({ request: faultyRequest("tell", 1) });
+  await jobs.watch(told!.job_id);
+  expect(await textsOf(client, { jobId: told!.job_id })).toEqual(["begin 1", "end 1"]);
+  const caller = useBareClient(host.server.address, host.token);
+  await failureOf(caller.infer(faultyRequest("abort")));
+  await expect.poll(async () => (await client.status()).services[0]!.state).toBe("quarantined");
+  const [waiting] = await jobs.submit({ request: faultyRequest("ok") });
+  await expect.poll(async () => (await client.status()).services[0]!.jobs?.queued).toBe(1);
+  await client.release("faulty");
+  expect((await jobs.watch(waiting!.job_id)).at(-1)!.status).toMatchObject({ state: "JOB_STATE_SUCCEEDED" });
 });
 
 test("a tail begins with what is kept, goes on with what comes, and ends with the caller's token", async () => {

@@ -30,7 +30,8 @@ const lostCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 /** What never began waits for better times; so does all that the license refuses, which may be renewed. */
 const passingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(["SERVICE_NOT_READY", "SERVICE_UNLOADED", "SERVICE_BUSY", "QUEUE_FULL", "SHUTTING_DOWN"] as const),
+  ...(["SERVICE_NOT_READY", "SERVICE_UNLOADED", "SERVICE_QUARANTINED", "SERVICE_BUSY"] as const),
+  ...(["QUEUE_FULL", "SHUTTING_DOWN"] as const),
   ...(["LEDGER_UNWRITABLE", "STORE_UNAVAILABLE", "SERVICE_START_FAILED"] as const),
 ]);
 /** How long to wait before the store is told again what it could not be told, ms. */
