@@ -1,6 +1,6 @@
 /** Ends of jobs that are remembered. */
 const REMEMBERED = 16;
-/** How long after its end what a job printed may still be on its way to the gateway, where nobody looked for that, ms. */
+/** How long after a job's end what it printed may still be on its way, where nobody looked for that, ms. */
 const AFTERWARDS_MS = 50;
 /** Of a process that printed so recently, ms, it is worth knowing when all that was printed has been read. */
 const RECENTLY_MS = 1000;
@@ -45,7 +45,8 @@ export class Writers {
 
   /**
    * @param ms of what was not there to be read at that time
-   * @returns those that have ended first, then those that run: more often than not it is the last word of one, and not the first of the next
+   * @returns those that have ended first, then those that run: more often than not it is the last word of one, and not
+   * the first of the next
    */
   since(ms: number, running: Iterable<Writing>, nowMs = performance.now()): readonly string[] {
     this.#printedMs = nowMs;
