@@ -1,5 +1,6 @@
 import { type ErrorCode, SignetError } from "../../errors.ts";
 import type { JobClaim, JobFailure, Renewal, Store } from "../../store/index.ts";
+import type { Log } from "../../telemetry/index.ts";
 import type { Identity } from "../access.ts";
 import { noLimits } from "../call-quotas.ts";
 import type { InferCall, InferenceEnd, InferenceResult } from "../infer-call.ts";
@@ -13,6 +14,7 @@ export interface AttemptParts {
   readonly store: Store;
   readonly inference: Inference;
   readonly payloads: JobPayloads;
+  readonly log: Log;
 }
 
 /** What became of an attempt, as far as the service is concerned. */
@@ -178,7 +180,7 @@ export class JobAttempt implements InferenceEnd {
 
   /** Again and again while the store cannot be told: what is not told in time is somebody else's by then. */
   async #tell(action: () => Promise<unknown>): Promise<void> {
-    while (!this.#isLost) {
+    for (let tries = 0; !this.#isLost; tries++) {
       try {
         await action();
         return;
@@ -188,6 +190,7 @@ export class JobAttempt implements InferenceEnd {
           await this.#tell(() => this.#parts.store.fail(this.id, this.claim.fence, failureOf(error), false));
           return;
         }
+        if (tries === 0) this.#parts.log.error({ err: error, jobId: this.id }, "how a job ended cannot be kept yet");
         await new Promise((resolve) => setTimeout(resolve, TELL_AGAIN_MS).unref());
       }
     }

@@ -1,6 +1,5 @@
 import { SignetError } from "../../errors.ts";
 import type { JobOwner, StoredJob } from "../../store/index.ts";
-import type { Log } from "../../telemetry/index.ts";
 import type { Service } from "../inference.ts";
 import { type AttemptParts, JobAttempt } from "./job-attempt.ts";
 import type { JobHub } from "./job-hub.ts";
@@ -10,7 +9,6 @@ export interface JobClaimerOptions extends AttemptParts {
   readonly owner: JobOwner;
   readonly leaseMs: number;
   readonly hub: JobHub;
-  readonly log: Log;
 }
 
 /** How often the store is asked what is left lying: jobs of processes that are gone, and what nobody was told of. */
@@ -101,12 +99,16 @@ export class JobClaimer {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** Resolves when all that ran here is in the store, or `withinMs` have passed. Only after `stop`. */
+  /**
+   * Resolves when all that ran here is in the store, or `withinMs` have passed; the next start takes up what is not.
+   * Only after `stop`.
+   */
   async settle(withinMs: number): Promise<void> {
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, withinMs);
     await Promise.race([Promise.all([...this.#under]), timeout.promise]);
     clearTimeout(timer);
+    for (const { attempts } of this.#lines.values()) for (const attempt of attempts) attempt.abandon();
   }
 
   async #claim(name: string): Promise<void> {
