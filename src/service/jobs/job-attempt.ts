@@ -7,13 +7,16 @@ import type { InferCall, InferenceEnd, InferenceResult } from "../infer-call.ts"
 import type { Inference } from "../inference.ts";
 import type { JobPayloads } from "./job-payloads.ts";
 import { inputsOf } from "./job-request.ts";
+import type { JobRoom } from "./job-room.ts";
 import type { AttemptOutcome } from "./job-tally.ts";
-import { formatTensorFile, parseTensorFile, type TensorFileHeader, tensorData } from "./tensor-file.ts";
+import { bytesOf, formatTensorFile, parseTensorFile, type TensorFileHeader, tensorData } from "./tensor-file.ts";
 
 export interface AttemptParts {
   readonly store: Store;
   readonly inference: Inference;
   readonly payloads: JobPayloads;
+  /** A result for which there is none waits until there is. */
+  readonly room: JobRoom;
   readonly log: Log;
 }
 
@@ -158,7 +161,9 @@ export class JobAttempt implements InferenceEnd {
     if (outcome.type === "succeeded") {
       const { runMs } = outcome;
       await this.#tell(async () => {
-        const outputs = await this.#parts.payloads.keep(outcome.pieces);
+        const { payloads, room } = this.#parts;
+        await room.verify(bytesOf(outcome.pieces));
+        const outputs = await payloads.keep(outcome.pieces);
         await store.complete({ jobId: this.id, fence, runMs, outputs });
       });
       return ended("succeeded");

@@ -1,6 +1,7 @@
 import type { ArtifactStore } from "../../artifacts/index.ts";
 import { SignetError } from "../../errors.ts";
 import type { Payload } from "../../store/index.ts";
+import { bytesOf } from "./tensor-file.ts";
 
 /** More than this is a file of its own, so that the store's rows stay small. */
 const MAX_INLINE_BYTES = 64 * 1024;
@@ -21,8 +22,7 @@ export class JobPayloads {
 
   /** @throws ARTIFACT_TOO_LARGE, STORE_UNAVAILABLE */
   async keep(pieces: readonly Uint8Array[]): Promise<Payload> {
-    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    if (bytes <= MAX_INLINE_BYTES) return { inline: Buffer.concat(pieces) };
+    if (bytesOf(pieces) <= MAX_INLINE_BYTES) return { inline: Buffer.concat(pieces) };
     return await this.#artifacts.put(oneByOne(pieces), this.#maxBytes);
   }
 

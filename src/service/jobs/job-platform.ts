@@ -71,13 +71,13 @@ export class JobPlatform {
     this.owner = { host, life: randomUUID() };
     const maxArtifactBytes = settings.maxArtifactMiB * MIB;
     const payloads = new JobPayloads(artifacts, maxArtifactBytes);
+    const room = new JobRoom(options.directory, settings.minFreeMiB * MIB);
     const hub = this.#hub;
     const { leaseMs, maxAttempts, maxQueued } = settings;
-    this.#claimer = new JobClaimer({ store, inference, payloads, owner: this.owner, leaseMs, hub, log });
+    this.#claimer = new JobClaimer({ store, inference, payloads, room, owner: this.owner, leaseMs, hub, log });
     this.jobs = new Jobs({
       ...{ store, artifacts, cleaner: this.#cleaner, payloads, inference, claimer: this.#claimer, hub },
-      room: new JobRoom(options.directory, settings.minFreeMiB * MIB),
-      ...{ maxAttempts, maxQueued, maxArtifactBytes },
+      ...{ room, maxAttempts, maxQueued, maxArtifactBytes },
       pollMs: settings.database === null ? ALONE_POLL_MS : SHARED_POLL_MS,
     });
   }

@@ -1,7 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { SignetError } from "../../errors.ts";
 
-/** How often a long upload is looked at. */
+/** How much of all uploads together comes between two looks at the disk: there may be thousands of them. */
 const LOOK_BYTES = 16 * 2 ** 20;
 
 /**
@@ -11,6 +11,7 @@ const LOOK_BYTES = 16 * 2 ** 20;
 export class JobRoom {
   readonly #directory: string;
   readonly #minFreeBytes: number;
+  #unverified = 0;
 
   constructor(directory: string, minFreeBytes: number) {
     this.#directory = directory;
@@ -19,12 +20,11 @@ export class JobRoom {
 
   /** What comes, for as long as there is room for it. */
   async *watch(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    let unverified = 0;
     for await (const piece of source) {
-      unverified += piece.byteLength;
-      if (unverified >= LOOK_BYTES) {
+      this.#unverified += piece.byteLength;
+      if (this.#unverified >= LOOK_BYTES) {
+        this.#unverified = 0;
         await this.verify(0);
-        unverified = 0;
       }
       yield piece;
     }

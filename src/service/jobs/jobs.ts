@@ -5,6 +5,7 @@ import type { Identity } from "../access.ts";
 import type { InferInput, RequestedOutput } from "../infer-tensors.ts";
 import type { Inference } from "../inference.ts";
 import type { ArtifactCleaner } from "./artifact-cleaner.ts";
+import { FairTurns } from "./fair-turns.ts";
 import type { JobClaimer } from "./job-claimer.ts";
 import type { JobHub } from "./job-hub.ts";
 import type { JobPayloads } from "./job-payloads.ts";
@@ -14,7 +15,7 @@ import type { JobRoom } from "./job-room.ts";
 import { type JobView, MAX_AHEAD, viewJob } from "./job-view.ts";
 import { newLastingJobId } from "./new-job-id.ts";
 import { parseTensorFile, type TensorEntry, type TensorFileHeader } from "./tensor-file.ts";
-import { type JobTerms, verifyTensors, verifyTerms } from "./verify-job.ts";
+import { type JobTerms, verifyLabels, verifyTensors, verifyTerms } from "./verify-job.ts";
 
 /** A job as a client asks for it. */
 export interface JobRequest extends JobTerms {
@@ -71,10 +72,21 @@ const MAX_JOBS_AT_ONCE = 1000;
 /** How often those who watch are told of progress, ms. */
 const LOOK_MS = 250;
 const PIECE_BYTES = 256 * 1024;
+/**
+ * What clients have the store do at a time. Whoever asks more waits here and not before the store, where it would keep
+ * the leases of running jobs from being renewed.
+ */
+const MOST_ASKED = 16;
+/** Of what may take a second where there are very many jobs. */
+const MOST_LONG = 2;
+/** So many jobs in one call take long. */
+const MANY_JOBS = 100;
 
 /** What clients can do with jobs that outlive their call. A client sees its own; an operator those of all. */
 export class Jobs {
   readonly #options: JobsOptions;
+  readonly #turns = new FairTurns(MOST_ASKED);
+  readonly #longTurns = new FairTurns(MOST_LONG);
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -91,7 +103,7 @@ export class Jobs {
       const words = `jobs: expected 1 to ${MAX_JOBS_AT_ONCE}, found ${requests.length}`;
       throw new SignetError("REQUEST_MALFORMED", words);
     }
-    const { store, hub, claimer, cleaner, room, maxQueued } = this.#options;
+    const { hub, claimer, cleaner, room, maxQueued } = this.#options;
     await room.verify(requests.reduce((sum, request) => sum + bytesOf(request), 0));
     const release = cleaner.hold(requests.flatMap(({ artifactInputs }) => artifactInputs.map(({ sha256 }) => sha256)));
     let stored: readonly StoredJob[];
@@ -101,7 +113,8 @@ export class Jobs {
       for (const [index, request] of requests.entries()) {
         jobs.push(await this.#accept(identity, peer, request).catch((error) => Promise.reject(inJob(index, error))));
       }
-      stored = await store.submit(jobs, maxQueued);
+      const turns = jobs.length > MANY_JOBS ? this.#longTurns : this.#turns;
+      stored = await this.#ask(identity, (store) => store.submit(jobs, maxQueued), turns);
     } finally {
       release();
     }
@@ -113,22 +126,22 @@ export class Jobs {
   /** @throws JOB_NOT_FOUND, STORE_UNAVAILABLE; so too for all that names a job */
   async status(identity: Identity, jobId: string): Promise<JobView> {
     const job = await this.#find(identity, jobId);
-    const ahead = job.state === "queued" ? await this.#options.store.ahead(jobId, MAX_AHEAD) : null;
+    const ahead = job.state === "queued" ? await this.#ask(identity, (store) => store.ahead(jobId, MAX_AHEAD)) : null;
     return this.#view(job, ahead);
   }
 
   /** JSON for people: all that is known of the job. */
   async report(identity: Identity, jobId: string): Promise<string> {
     const job = await this.#find(identity, jobId);
-    const { store } = this.#options;
-    const events = await store.events(jobId, 0);
-    const inputs = await this.#header(await store.inputs(jobId));
-    return reportJob(job, events, { inputs, outputs: await this.#header(await store.outputs(jobId)) });
+    const events = await this.#ask(identity, (store) => store.events(jobId, 0));
+    const inputs = await this.#header(await this.#ask(identity, (store) => store.inputs(jobId)));
+    const outputs = await this.#header(await this.#ask(identity, (store) => store.outputs(jobId)));
+    return reportJob(job, events, { inputs, outputs });
   }
 
   /** The job as it is, then each of its events after `afterSeq` and its progress, until it has ended. */
   async *watch(identity: Identity, jobId: string, afterSeq: number, signal: AbortSignal): AsyncGenerator<JobChange> {
-    const { store, hub, pollMs } = this.#options;
+    const { hub, pollMs } = this.#options;
     let wake = Promise.withResolvers<void>();
     let isStale = true;
     const stop = hub.watch(jobId, () => {
@@ -150,7 +163,8 @@ export class Jobs {
           isStale = false;
           askedMs = performance.now();
           // In this order, so that no event is told with a state from before it.
-          const events = await store.events(jobId, seq);
+          const after = seq;
+          const events = await this.#ask(identity, (store) => store.events(jobId, after));
           job = await this.#find(identity, jobId);
           for (const event of events) {
             seq = event.seq;
@@ -179,8 +193,8 @@ export class Jobs {
   /** A queued job is cancelled at once, a running one when its native code has ended; one that has ended stays as it is. */
   async cancel(identity: Identity, jobId: string): Promise<JobView> {
     await this.#find(identity, jobId);
-    const { store, claimer, hub } = this.#options;
-    const job = await store.cancel(jobId);
+    const { claimer, hub } = this.#options;
+    const job = await this.#ask(identity, (store) => store.cancel(jobId));
     if (job === undefined) throw notFound(jobId);
     if (job.isCancelRequested) claimer.attempt(jobId)?.cancel();
     hub.changed(jobId);
@@ -189,6 +203,7 @@ export class Jobs {
 
   async list(identity: Identity, query: JobQuery): Promise<{ readonly jobs: JobView[]; readonly next: string | null }> {
     const { service, states, labels, isOwn, pageSize, after } = query;
+    verifyLabels(labels);
     const seesAll = !isOwn && mayOperate(identity, service === "" ? undefined : service);
     if (!seesAll) identity.require("metadata");
     const filter = {
@@ -197,14 +212,14 @@ export class Jobs {
       ...(states.length === 0 ? {} : { states }),
       ...(Object.keys(labels).length === 0 ? {} : { labels }),
     };
-    const { jobs, next } = await this.#options.store.list(filter, pageSize, after);
+    const { jobs, next } = await this.#ask(identity, (store) => store.list(filter, pageSize, after), this.#longTurns);
     return { jobs: jobs.map((job) => this.#view(job, null)), next };
   }
 
   /** @throws JOB_NOT_DONE */
   async result(identity: Identity, jobId: string): Promise<JobResultStream> {
     const job = await this.#find(identity, jobId);
-    const outputs = await this.#options.store.outputs(jobId);
+    const outputs = await this.#ask(identity, (store) => store.outputs(jobId));
     if (outputs === undefined) {
       const why = job.failure === null ? "" : ` (${job.failure.code})`;
       throw new SignetError("JOB_NOT_DONE", `job ${jobId}: expected one that succeeded, found it ${job.state}${why}`);
@@ -252,10 +267,19 @@ export class Jobs {
   /** A job that the caller may see. Of others it is not even said that they are there. */
   async #find(identity: Identity, jobId: string): Promise<StoredJob> {
     identity.require("metadata");
-    const job = JOB_ID.test(jobId) ? await this.#options.store.get(jobId) : undefined;
+    const job = JOB_ID.test(jobId) ? await this.#ask(identity, (store) => store.get(jobId)) : undefined;
     if (job === undefined || (job.identity !== identity.id && !mayOperate(identity, job.service)))
       throw notFound(jobId);
     return job;
+  }
+
+  /** Something of the store, in a turn of the caller's. */
+  async #ask<T>(identity: Identity, question: (store: Store) => Promise<T>, turns = this.#turns): Promise<T> {
+    try {
+      return await turns.run(identity.id, () => question(this.#options.store));
+    } catch (thrown) {
+      throw withoutPlace(thrown);
+    }
   }
 
   async #header(payload: Parameters<JobPayloads["head"]>[0] | undefined): Promise<TensorFileHeader | null> {
@@ -273,6 +297,13 @@ const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function notFound(jobId: string): SignetError {
   return new SignetError("JOB_NOT_FOUND", `job ${JSON.stringify(jobId.slice(0, 64))}: there is none`);
+}
+
+/** Where the store lies and who may log in there is for the log, which has it from the claimer, and not for clients. */
+function withoutPlace(thrown: unknown): SignetError {
+  const error = SignetError.from(thrown);
+  if (error.code !== "STORE_UNAVAILABLE" && error.code !== "STORE_UNUSABLE") return error;
+  return new SignetError(error.code, "the store of jobs does not work at the moment", { cause: error });
 }
 
 function mayOperate(identity: Identity, service: string | undefined): boolean {

@@ -41,6 +41,11 @@ export function formatTensorFile(header: TensorFileHeader, data: readonly Uint8A
   return [length, json, ...data];
 }
 
+/** How many bytes pieces have together. */
+export function bytesOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
 /**
  * The header of a file, and where the bytes of the first tensor begin.
  * @throws STORE_UNUSABLE where it is none, because only what was written by `formatTensorFile` comes here

@@ -42,6 +42,11 @@ export function verifyTerms({ idempotencyKey, timeoutMs, labels, priority, id }:
   if (!Number.isSafeInteger(priority) || priority < 0 || priority > MAX_PRIORITY) {
     throw malformed(`priority: expected 0 to ${MAX_PRIORITY}, found ${priority}`);
   }
+  verifyLabels(labels);
+}
+
+/** Labels of a job, or of those that are looked for. @throws REQUEST_MALFORMED */
+export function verifyLabels(labels: JobTerms["labels"]): void {
   const names = Object.keys(labels);
   if (names.length > MAX_LABELS) throw malformed(`labels: expected at most ${MAX_LABELS}, found ${names.length}`);
   for (const name of names) {

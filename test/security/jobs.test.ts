@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test, vi } from "vitest";
+import { addToken, type Role } from "../../src/service/index.ts";
+import { attacksOn, observed } from "../helpers/attack.ts";
+import { failureOf } from "../helpers/bare-client.ts";
+import { type JobClient, useJobClient } from "../helpers/job-client.ts";
+import { faultyService, type ServingHost, useServer } from "../helpers/licensed-host.ts";
+import { faultyRequest } from "../helpers/runner.ts";
+
+/** Callers who are let in, and use what they may do with jobs against the server and against each other. */
+
+const attack = attacksOn("the server's time and memory");
+
+const longJob = (terms: object = {}) => ({ request: faultyRequest("wait", 600_000), ...terms });
+
+async function useCaller({ data, server }: ServingHost, name: string, role: Role = "client"): Promise<JobClient> {
+  const { token } = await addToken(data.accessFile, { name, role, services: "all", expires: null });
+  const client = useJobClient(server.address, token.reveal());
+  await vi.waitFor(() => client.call("ListJobs", {}), { timeout: 10_000 });
+  return client;
+}
+
+describe("attacks through jobs", () => {
+  test("asks for jobs by a thousand labels", attack("a statement of SQL for each number of labels"), async () => {
+    const host = await useServer([faultyService]);
+    const viewer = await useCaller(host, "viewer", "viewer");
+    const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`label-${index}`, ""]));
+    expect(await failureOf(viewer.call("ListJobs", { labels }))).toMatchObject({ code: "REQUEST_MALFORMED" });
+  });
+
+  test(
+    "keeps the store busy until another's running job is given up",
+    attack("more questions at once than it answers while a lease lasts"),
+    async () => {
+      const host = await useServer([{ ...faultyService, limits: { concurrency: 1 } }], { jobs: { leaseMs: 3000 } });
+      const victim = await useCaller(host, "victim");
+      const [job] = await victim.submit(longJob());
+      await vi.waitFor(async () => expect((await victim.status(job!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+
+      const attacker = await useCaller(host, "attacker");
+      const labels = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`label-${index}`, "x"]));
+      for (let thousands = 0; thousands < 3; thousands++) {
+        await attacker.submit(...Array.from({ length: 1000 }, () => longJob({ labels })));
+      }
+      // Each looks at all labels of all these jobs, and finds nothing.
+      const question = { labels: { ...labels, "label-15": "y" } };
+      await Promise.all(Array.from({ length: 500 }, () => attacker.call("ListJobs", question, 60_000)));
+      await sleep(2000); // the time of a sweep
+
+      expect(await victim.status(job!.job_id)).toMatchObject({ state: "JOB_STATE_RUNNING", attempts: 1, error: null });
+      observed("the job runs on");
+      await victim.call("CancelJob", { job_id: job!.job_id });
+    },
+  );
+});
