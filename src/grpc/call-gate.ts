@@ -20,12 +20,14 @@ const MAX_OPEN_MESSAGE_BYTES = 1024;
 const MAX_SMALL_MESSAGE_BYTES = 128 * 1024;
 const STREAM = "/inference.GRPCInferenceService/ModelStreamInfer";
 const WATCH = "/signet.v1.JobService/WatchJob";
+const RESULT = "/signet.v1.JobService/GetResult";
+const UPLOAD = "/signet.v1.JobService/UploadArtifact";
 const LARGE: ReadonlySet<string> = new Set([
   ...["/inference.GRPCInferenceService/ModelInfer", STREAM],
-  ...["/signet.v1.JobService/DoJobs", "/signet.v1.JobService/UploadArtifact"],
+  ...["/signet.v1.JobService/DoJobs", UPLOAD],
 ]);
 /** Calls that go on for so long that their caller is looked at again. */
-const LONG: ReadonlySet<string> = new Set([STREAM, WATCH, "/signet.v1.AdminService/TailLogs"]);
+const LONG: ReadonlySet<string> = new Set([...[STREAM, WATCH, RESULT, UPLOAD], "/signet.v1.AdminService/TailLogs"]);
 
 /** What the gate found out, for the handler of the same call. */
 const identities = new WeakMap<Metadata, Identity>();

@@ -75,7 +75,10 @@ export function jobHandlers({ jobs, audit }: { readonly jobs: Jobs; readonly aud
           ...{ name, datatype, shape: [...shape], byte_size: size },
         }));
         yield { header: { model_name: job.service, model_version: job.version, outputs: tensors } };
-        for await (const chunk of bytes) yield { chunk };
+        for await (const chunk of bytes) {
+          authenticateAgain(call);
+          yield { chunk };
+        }
       });
     },
     UploadArtifact: (call, callback) => {
@@ -100,6 +103,7 @@ async function upload(
     for (; !next.done; next = await messages.next()) {
       const { chunk } = next.value;
       if (chunk === undefined || next.value.promise) throw malformed("expected a promise first, and only pieces then");
+      authenticateAgain(call);
       yield chunk;
     }
     if (call.cancelled) throw new SignetError("CANCELLED", "the client cancelled the upload");

@@ -41,6 +41,17 @@ export interface JobResult {
   readonly bytes: Buffer;
 }
 
+export interface UploadedArtifact {
+  readonly sha256: string;
+  readonly byte_size: number;
+}
+
+export interface OpenUpload {
+  readonly ended: Promise<UploadedArtifact>;
+  send(chunk: Buffer): void;
+  cancel(): void;
+}
+
 /** A client of the jobs made of grpc-js and the .proto files, and nothing of src/. */
 export class JobClient {
   readonly #client: Client;
@@ -121,20 +132,32 @@ export class JobClient {
     return { outputs, bytes: Buffer.concat(chunks) };
   }
 
-  upload(pieces: readonly Message[]): Promise<{ sha256: string; byte_size: number }> {
+  upload(pieces: readonly Message[]): Promise<UploadedArtifact> {
+    const upload = this.#beginUpload();
+    for (const piece of pieces) upload.call.write(piece);
+    upload.call.end();
+    return upload.ended;
+  }
+
+  /** An upload that goes on until it is told to end. */
+  beginUpload(): OpenUpload {
+    const { call, ended } = this.#beginUpload();
+    ended.catch(() => {}); // whoever wants to know awaits it
+    return { ended, send: (chunk) => void call.write({ chunk }), cancel: () => call.cancel() };
+  }
+
+  #beginUpload() {
     const { path, requestSerialize, responseDeserialize } = protocol.UploadArtifact!;
-    return new Promise((resolve, reject) => {
-      const call = this.#client.makeClientStreamRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        this.#metadata,
-        {},
-        (error, response) => (error ? reject(error) : resolve(response as never)),
-      );
-      for (const piece of pieces) call.write(piece);
-      call.end();
-    });
+    const { promise: ended, resolve, reject } = Promise.withResolvers<UploadedArtifact>();
+    const call = this.#client.makeClientStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      this.#metadata,
+      {},
+      (error, response) => (error ? reject(error) : resolve(response as never)),
+    );
+    return { call, ended };
   }
 
   close(): void {

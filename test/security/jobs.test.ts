@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
-import { addToken, type Role } from "../../src/service/index.ts";
+import { addToken, type Role, readTokens, removeToken } from "../../src/service/index.ts";
 import { attacksOn, observed } from "../helpers/attack.ts";
 import { failureOf } from "../helpers/bare-client.ts";
 import { type JobClient, useJobClient } from "../helpers/job-client.ts";
-import { faultyService, type ServingHost, useServer } from "../helpers/licensed-host.ts";
+import { faultyService, identityService, type ServingHost, useServer } from "../helpers/licensed-host.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 
 /** Callers who are let in, and use what they may do with jobs against the server and against each other. */
@@ -52,4 +52,42 @@ describe("attacks through jobs", () => {
       await victim.call("CancelJob", { job_id: job!.job_id });
     },
   );
+
+  test("names ten thousand artifacts as the inputs of one job", attack("a file looked for for each name"), async () => {
+    const host = await useServer([identityService]);
+    const client = useJobClient(host.server.address, host.token);
+    const artifact = { name: "input", sha256: "a".repeat(64) };
+    const job = {
+      request: { model_name: "identity" },
+      artifact_inputs: Array.from({ length: 10_000 }, () => artifact),
+    };
+    expect(await failureOf(client.submit(job))).toMatchObject({ code: "REQUEST_MALFORMED" });
+  });
+
+  test("begins two hundred uploads and ends none", attack("a file open for each"), async () => {
+    const host = await useServer([identityService]);
+    const attacker = await useCaller(host, "attacker");
+    const uploads = Array.from({ length: 200 }, () => attacker.beginUpload());
+    for (const upload of uploads) upload.send(Buffer.from("a"));
+    const refused: unknown[] = [];
+    for (const { ended } of uploads) void failureOf(ended).then(({ code }) => refused.push(code));
+    await vi.waitFor(() => expect(refused).toHaveLength(200 - 64), { timeout: 10_000 });
+    expect(new Set(refused)).toEqual(new Set(["TOO_MANY_CALLS"]));
+    // Others have theirs.
+    const other = useJobClient(host.server.address, host.token);
+    expect(await other.upload([{ chunk: Buffer.from("abc") }])).toMatchObject({ byte_size: 3 });
+    for (const upload of uploads) upload.cancel();
+  });
+
+  test("goes on with an upload after the token was taken away", attack("a stream from before"), async () => {
+    const host = await useServer([identityService]);
+    const attacker = await useCaller(host, "attacker");
+    const upload = attacker.beginUpload();
+    upload.send(Buffer.from("a"));
+    const { id } = readTokens(host.data.accessFile).find(({ name }) => name === "attacker")!;
+    await removeToken(host.data.accessFile, id);
+    await vi.waitFor(() => failureOf(attacker.call("ListJobs", {})), { timeout: 10_000 });
+    upload.send(Buffer.from("b"));
+    expect(await failureOf(upload.ended)).toMatchObject({ code: "UNAUTHENTICATED" });
+  });
 });

@@ -27,6 +27,10 @@ export async function artifactEntries(
   inputs: readonly ArtifactInput[],
   specs: readonly TensorSpec[],
 ): Promise<TensorEntry[]> {
+  // Before anything is looked for: a message has room for very many names.
+  if (inputs.length > specs.length) {
+    throw malformed(`artifact_inputs: expected at most ${specs.length} of the service, found ${inputs.length}`);
+  }
   return await Promise.all(
     inputs.map(async (input) => {
       const spec = specs.find(({ name }) => name === input.name);

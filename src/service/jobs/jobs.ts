@@ -14,6 +14,7 @@ import { type ArtifactInput, artifactEntries, digestOf, formatJobRequest } from 
 import type { JobRoom } from "./job-room.ts";
 import { type JobView, MAX_AHEAD, viewJob } from "./job-view.ts";
 import { newLastingJobId } from "./new-job-id.ts";
+import { OpenStreams } from "./open-streams.ts";
 import { parseTensorFile, type TensorEntry, type TensorFileHeader } from "./tensor-file.ts";
 import { type JobTerms, verifyLabels, verifyTensors, verifyTerms } from "./verify-job.ts";
 
@@ -79,6 +80,8 @@ const PIECE_BYTES = 256 * 1024;
 const MOST_ASKED = 16;
 /** Of what may take a second where there are very many jobs. */
 const MOST_LONG = 2;
+/** Uploads and results of one caller under way. */
+const MOST_STREAMS = 64;
 /** So many jobs in one call take long. */
 const MANY_JOBS = 100;
 
@@ -87,6 +90,7 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #turns = new FairTurns(MOST_ASKED);
   readonly #longTurns = new FairTurns(MOST_LONG);
+  readonly #streams = new OpenStreams(MOST_STREAMS);
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -216,7 +220,7 @@ export class Jobs {
     return { jobs: jobs.map((job) => this.#view(job, null)), next };
   }
 
-  /** @throws JOB_NOT_DONE */
+  /** @throws JOB_NOT_DONE; its bytes TOO_MANY_CALLS */
   async result(identity: Identity, jobId: string): Promise<JobResultStream> {
     const job = await this.#find(identity, jobId);
     const outputs = await this.#ask(identity, (store) => store.outputs(jobId));
@@ -226,18 +230,19 @@ export class Jobs {
     }
     const { payloads } = this.#options;
     const { header, dataAt } = await payloads.head(outputs, parseTensorFile);
-    return { job, outputs: header.tensors, bytes: payloads.stream(outputs, dataAt, PIECE_BYTES) };
+    const bytes = this.#streams.count(identity, payloads.stream(outputs, dataAt, PIECE_BYTES));
+    return { job, outputs: header.tensors, bytes };
   }
 
   /**
    * Keeps bytes that jobs can have as inputs.
-   * @throws ARTIFACT_TOO_LARGE, ARTIFACT_MISMATCH, STORE_FULL, STORE_UNAVAILABLE, and what the source fails with
+   * @throws TOO_MANY_CALLS, ARTIFACT_TOO_LARGE, ARTIFACT_MISMATCH, STORE_FULL, STORE_UNAVAILABLE, and what the source fails with
    */
   async upload(identity: Identity, source: AsyncIterable<Uint8Array>, promise: ArtifactPromise): Promise<Artifact> {
     identity.require("share");
     const { artifacts, room, maxArtifactBytes } = this.#options;
     await room.verify(promise.bytes ?? 0);
-    return await artifacts.put(room.watch(source), maxArtifactBytes, promise);
+    return await artifacts.put(this.#streams.count(identity, room.watch(source)), maxArtifactBytes, promise);
   }
 
   async #accept(identity: Identity, peer: string, request: JobRequest): Promise<NewJob> {
