@@ -66,11 +66,13 @@ export function verifyInferRequestBytes(bytes: Uint8Array): void {
 
 /**
  * The same for the bytes of a DoJobsRequest. All of its jobs together may have as many typed elements as one request.
+ * @returns how many parts it has
  * @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE
  */
-export function verifyDoJobsBytes(bytes: Uint8Array): void {
+export function verifyDoJobsBytes(bytes: Uint8Array): number {
   const tally = { parts: 0, weight: 0, maxParts: MAX_PARTS * 8 };
   walk(bytes, 0, bytes.length, { 1: { counts: "part", inside: jobRules } }, tally);
+  return tally.parts;
 }
 
 function walk(bytes: Uint8Array, start: number, end: number, rules: Rules, tally: Tally): void {

@@ -32,6 +32,8 @@ export interface JobRequestMessage {
 
 export interface DoJobsRequestMessage {
   jobs: JobRequestMessage[];
+  /** How many objects it is made of. */
+  parts?: number;
   /** Set where the bytes were not a request; the handler throws it, after the caller has been let in. */
   malformed?: SignetError;
 }
@@ -160,8 +162,8 @@ function loadJobService(): JobService {
   // Never throws, as in messages.ts.
   const requestDeserialize = (bytes: Buffer): DoJobsRequestMessage => {
     try {
-      verifyDoJobsBytes(bytes);
-      return decode(bytes);
+      const parts = verifyDoJobsBytes(bytes);
+      return { ...decode(bytes), parts };
     } catch (error) {
       const malformed =
         error instanceof SignetError

@@ -32,10 +32,10 @@ export function jobHandlers({ jobs, audit }: { readonly jobs: Jobs; readonly aud
   };
   return {
     DoJobs: answer(async (call) => {
-      const { jobs: messages, malformed: failure } = call.request;
+      const { jobs: messages, malformed: failure, parts = 0 } = call.request;
       if (failure !== undefined) throw failure;
       const requests = messages.map(decodeJob);
-      const views = await jobs.submit(identityOf(call), peerOf(call), requests);
+      const views = await jobs.submit(identityOf(call), peerOf(call), requests, parts);
       return { jobs: views.map(encodeStatus) };
     }),
     GetStatus: answer(async (call) => {

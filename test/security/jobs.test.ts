@@ -90,4 +90,17 @@ describe("attacks through jobs", () => {
     upload.send(Buffer.from("b"));
     expect(await failureOf(upload.ended)).toMatchObject({ code: "UNAUTHENTICATED" });
   });
+
+  test("submits a hundred thousand jobs with labels at once", attack("requests that wait in memory"), async () => {
+    const host = await useServer([faultyService]);
+    const attacker = await useCaller(host, "attacker");
+    const labels = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`label-${index}`, "x"]));
+    const jobs = Array.from({ length: 1000 }, () => longJob({ labels, timeout_ms: 1000 }));
+    const calls = await Promise.allSettled(Array.from({ length: 100 }, () => attacker.submit(...jobs)));
+    const refused = calls.flatMap((call) => (call.status === "rejected" ? [call.reason] : []));
+    expect(refused.length).toBeGreaterThan(0);
+    for (const error of refused.slice(0, 1)) {
+      expect(await failureOf(Promise.reject(error))).toMatchObject({ code: "TOO_MANY_CALLS" });
+    }
+  });
 });

@@ -72,5 +72,5 @@ function describeWait(
   const again = attempts > 0 && failure !== null ? `, again after ${failure.code}` : "";
   if (ahead === null || ahead === 0) return `a free turn of ${name}${again}`;
   const most = ahead >= MAX_AHEAD ? "more than " : "";
-  return `${most}${ahead} ${ahead === 1 ? "job" : "jobs"} of ${name} that come first${again}`;
+  return `${most}${ahead} ${ahead === 1 ? "job" : "jobs"} of ${name} that ${ahead === 1 ? "comes" : "come"} first${again}`;
 }

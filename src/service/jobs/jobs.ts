@@ -5,6 +5,7 @@ import type { Identity } from "../access.ts";
 import type { InferInput, RequestedOutput } from "../infer-tensors.ts";
 import type { Inference } from "../inference.ts";
 import type { ArtifactCleaner } from "./artifact-cleaner.ts";
+import { CallerShare } from "./caller-share.ts";
 import { FairTurns } from "./fair-turns.ts";
 import type { JobClaimer } from "./job-claimer.ts";
 import type { JobHub } from "./job-hub.ts";
@@ -14,7 +15,6 @@ import { type ArtifactInput, artifactEntries, digestOf, formatJobRequest } from 
 import type { JobRoom } from "./job-room.ts";
 import { type JobView, MAX_AHEAD, viewJob } from "./job-view.ts";
 import { newLastingJobId } from "./new-job-id.ts";
-import { OpenStreams } from "./open-streams.ts";
 import { parseTensorFile, type TensorEntry, type TensorFileHeader } from "./tensor-file.ts";
 import { type JobTerms, verifyLabels, verifyTensors, verifyTerms } from "./verify-job.ts";
 
@@ -80,8 +80,13 @@ const PIECE_BYTES = 256 * 1024;
 const MOST_ASKED = 16;
 /** Of what may take a second where there are very many jobs. */
 const MOST_LONG = 2;
-/** Uploads and results of one caller under way. */
+/**
+ * Uploads and results of one caller under way. Each has a file open for as long as its client takes, and a process that
+ * has no more files to open cannot write its ledger.
+ */
 const MOST_STREAMS = 64;
+/** Objects of one caller's requests that wait to be accepted: a hundred bytes of memory each, of a few on the wire. */
+const MOST_PARTS = 512 * 1024;
 /** So many jobs in one call take long. */
 const MANY_JOBS = 100;
 
@@ -90,7 +95,8 @@ export class Jobs {
   readonly #options: JobsOptions;
   readonly #turns = new FairTurns(MOST_ASKED);
   readonly #longTurns = new FairTurns(MOST_LONG);
-  readonly #streams = new OpenStreams(MOST_STREAMS);
+  readonly #streams = new CallerShare(MOST_STREAMS, "uploads and results");
+  readonly #submitting = new CallerShare(MOST_PARTS, "parts of jobs that are being submitted");
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -99,10 +105,20 @@ export class Jobs {
   /**
    * Accepts all of these jobs, or none.
    * @param peer the client's address
+   * @param parts how many objects the requests were made of when they came
    * @throws REQUEST_MALFORMED, REQUEST_TOO_LARGE, SERVICE_NOT_FOUND, PERMISSION_DENIED, ARTIFACT_NOT_FOUND,
-   * JOB_KEY_REUSED, JOB_QUEUE_FULL, STORE_FULL, STORE_UNAVAILABLE
+   * JOB_KEY_REUSED, JOB_QUEUE_FULL, TOO_MANY_CALLS, STORE_FULL, STORE_UNAVAILABLE
    */
-  async submit(identity: Identity, peer: string, requests: readonly JobRequest[]): Promise<JobView[]> {
+  async submit(identity: Identity, peer: string, requests: readonly JobRequest[], parts: number): Promise<JobView[]> {
+    const giveBack = this.#submitting.take(identity, parts);
+    try {
+      return await this.#submit(identity, peer, requests);
+    } finally {
+      giveBack();
+    }
+  }
+
+  async #submit(identity: Identity, peer: string, requests: readonly JobRequest[]): Promise<JobView[]> {
     if (requests.length === 0 || requests.length > MAX_JOBS_AT_ONCE) {
       const words = `jobs: expected 1 to ${MAX_JOBS_AT_ONCE}, found ${requests.length}`;
       throw new SignetError("REQUEST_MALFORMED", words);
@@ -230,7 +246,7 @@ export class Jobs {
     }
     const { payloads } = this.#options;
     const { header, dataAt } = await payloads.head(outputs, parseTensorFile);
-    const bytes = this.#streams.count(identity, payloads.stream(outputs, dataAt, PIECE_BYTES));
+    const bytes = this.#streams.hold(identity, payloads.stream(outputs, dataAt, PIECE_BYTES));
     return { job, outputs: header.tensors, bytes };
   }
 
@@ -242,7 +258,7 @@ export class Jobs {
     identity.require("share");
     const { artifacts, room, maxArtifactBytes } = this.#options;
     await room.verify(promise.bytes ?? 0);
-    return await artifacts.put(this.#streams.count(identity, room.watch(source)), maxArtifactBytes, promise);
+    return await artifacts.put(this.#streams.hold(identity, room.watch(source)), maxArtifactBytes, promise);
   }
 
   async #accept(identity: Identity, peer: string, request: JobRequest): Promise<NewJob> {
