@@ -10,6 +10,7 @@ test.each([
   ["password=hunter2, next", "password=[secret], next"],
   ['{"passphrase": "two words", "a": 1}', '{"passphrase": [secret], "a": 1}'],
   ["postgresql://signet:hunter2@db/jobs", "postgresql://signet:[secret]@db/jobs"],
+  ["CUDA_VISIBLE_DEVICES=GPU-5a4c9c1e-0d9b-4b1e-9a55-1f2e3d4c5b6a", "CUDA_VISIBLE_DEVICES=GPU-[secret]"],
 ])("what looks like a secret is hidden: %j", (line, shown) => {
   expect(redactText(line)).toBe(shown);
 });

@@ -5,6 +5,8 @@ const NAMED =
 const TOKEN = /\bsgn_[a-z0-9]{8}_[A-Za-z0-9_-]{43}/g;
 /** `scheme://user:password@host`. */
 const URL_PASSWORD = /(:\/\/[^\s/:@]{0,200}:)[^\s/@]{1,1000}@/g;
+/** NVIDIA's serial numbers of cards and partitions, which a service's process has in its environment. */
+const CARD = /\b(GPU|MIG)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi;
 
 /**
  * A line of text that somebody else wrote, with what looks like a secret hidden. It is looked for by well-known names
@@ -13,6 +15,7 @@ const URL_PASSWORD = /(:\/\/[^\s/:@]{0,200}:)[^\s/@]{1,1000}@/g;
 export function redactText(line: string): string {
   return line
     .replace(TOKEN, "[secret]")
+    .replace(CARD, "$1-[secret]")
     .replace(URL_PASSWORD, "$1[secret]@")
     .replace(NAMED, (_, name: string, between: string) => `${name}${between}[secret]`);
 }

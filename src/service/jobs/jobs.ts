@@ -190,11 +190,9 @@ export class Jobs {
             seq = event.seq;
             yield { view: this.#view(job, null), event };
           }
-          if (seq < job.seq) {
-            isStale = true; // more happened meanwhile
-            continue;
-          }
-          if (isFinal(job.state)) return;
+          // More happened meanwhile. Not at once, since the store's rows may be wrong and an event never come.
+          if (seq < job.seq) isStale = true;
+          else if (isFinal(job.state)) return;
         }
         const view = this.#view(job, null);
         if (view.progressPermille !== told.progressPermille || view.stage !== told.stage) yield { view, event: null };
