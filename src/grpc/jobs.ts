@@ -60,9 +60,11 @@ export function jobHandlers({ jobs, audit }: { readonly jobs: Jobs; readonly aud
     WatchJob: (call) => {
       const controller = new AbortController();
       call.on("cancelled", () => controller.abort());
-      const { job_id: jobId, after_seq: afterSeq } = call.request;
+      const { job_id: jobId, after_seq: afterText } = call.request;
+      // More than any job has; a database's integers end before those of the wire.
+      const afterSeq = Math.min(Number(afterText), Number.MAX_SAFE_INTEGER);
       void pour(call, refused, async function* () {
-        for await (const change of jobs.watch(identityOf(call), jobId, Number(afterSeq), controller.signal)) {
+        for await (const change of jobs.watch(identityOf(call), jobId, afterSeq, controller.signal)) {
           authenticateAgain(call);
           yield encodeChange(change);
         }

@@ -91,16 +91,25 @@ describe("attacks through jobs", () => {
     expect(await failureOf(upload.ended)).toMatchObject({ code: "UNAUTHENTICATED" });
   });
 
-  test("submits a hundred thousand jobs with labels at once", attack("requests that wait in memory"), async () => {
+  test("submits forty thousand jobs with labels at once", attack("requests that wait in memory"), async () => {
     const host = await useServer([faultyService]);
     const attacker = await useCaller(host, "attacker");
     const labels = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`label-${index}`, "x"]));
     const jobs = Array.from({ length: 1000 }, () => longJob({ labels, timeout_ms: 1000 }));
-    const calls = await Promise.allSettled(Array.from({ length: 100 }, () => attacker.submit(...jobs)));
+    const calls = await Promise.allSettled(Array.from({ length: 40 }, () => attacker.submit(...jobs)));
     const refused = calls.flatMap((call) => (call.status === "rejected" ? [call.reason] : []));
     expect(refused.length).toBeGreaterThan(0);
     for (const error of refused.slice(0, 1)) {
       expect(await failureOf(Promise.reject(error))).toMatchObject({ code: "TOO_MANY_CALLS" });
     }
+  });
+
+  test("writes what a database cannot take", attack("U+0000 in texts"), async () => {
+    const host = await useServer([faultyService]);
+    const client = useJobClient(host.server.address, host.token);
+    const malformed = expect.objectContaining({ code: "REQUEST_MALFORMED" });
+    expect(await failureOf(client.submit(longJob({ labels: { a: "b\0" } })))).toEqual(malformed);
+    expect(await failureOf(client.submit(longJob({ idempotency_key: "\0" })))).toEqual(malformed);
+    expect(await failureOf(client.call("ListJobs", { model_name: "a\0" }))).toEqual(malformed);
   });
 });

@@ -16,7 +16,7 @@ import type { JobRoom } from "./job-room.ts";
 import { type JobView, MAX_AHEAD, viewJob } from "./job-view.ts";
 import { newLastingJobId } from "./new-job-id.ts";
 import { parseTensorFile, type TensorEntry, type TensorFileHeader } from "./tensor-file.ts";
-import { type JobTerms, verifyLabels, verifyTensors, verifyTerms } from "./verify-job.ts";
+import { type JobTerms, verifyLabels, verifyStorable, verifyTensors, verifyTerms } from "./verify-job.ts";
 
 /** A job as a client asks for it. */
 export interface JobRequest extends JobTerms {
@@ -222,6 +222,7 @@ export class Jobs {
   async list(identity: Identity, query: JobQuery): Promise<{ readonly jobs: JobView[]; readonly next: string | null }> {
     const { service, states, labels, isOwn, pageSize, after } = query;
     verifyLabels(labels);
+    verifyStorable("model_name", service);
     const seesAll = !isOwn && mayOperate(identity, service === "" ? undefined : service);
     if (!seesAll) identity.require("metadata");
     const filter = {

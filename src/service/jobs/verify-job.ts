@@ -33,6 +33,7 @@ export function verifyTerms({ idempotencyKey, timeoutMs, labels, priority, id }:
   if (idempotencyKey.length > MAX_KEY_LENGTH) {
     throw malformed(`idempotency_key: expected at most ${MAX_KEY_LENGTH} characters, found ${idempotencyKey.length}`);
   }
+  verifyStorable("idempotency_key", idempotencyKey);
   if (id.length > MAX_REQUEST_ID_LENGTH) {
     throw malformed(`request.id: expected at most ${MAX_REQUEST_ID_LENGTH} characters, found ${id.length}`);
   }
@@ -56,7 +57,13 @@ export function verifyLabels(labels: JobTerms["labels"]): void {
     if (labels[name]!.length > MAX_LABEL_LENGTH) {
       throw malformed(`label ${quoteName(name)}: expected at most ${MAX_LABEL_LENGTH} characters`);
     }
+    verifyStorable(`label ${quoteName(name)}`, labels[name]!);
   }
+}
+
+/** PostgreSQL takes every character but one. @throws REQUEST_MALFORMED */
+export function verifyStorable(where: string, text: string): void {
+  if (text.includes("\0")) throw malformed(`${where}: expected text, found a character U+0000 in it`);
 }
 
 /**
