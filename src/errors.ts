@@ -516,7 +516,7 @@ export const errorCatalogue = {
     status: "UNAUTHENTICATED",
     exit: 1,
     meaning: "The call has no access token, or one this server does not know.",
-    next: "Get a token with `signet access add` and send it as `authorization: Bearer TOKEN`; `signet infer` takes it from SIGNET_TOKEN. A certificate is let in with --certificate.",
+    next: "Get a token with `signet access add` and send it as `authorization: Bearer TOKEN`; `signet` takes it from SIGNET_TOKEN. A certificate is let in with --certificate.",
   },
   PERMISSION_DENIED: {
     status: "PERMISSION_DENIED",

@@ -52,10 +52,10 @@ test("signet status, logs and service release tell a person what happened, and p
 
   const printed = await types("logs", "--service", "faulty", "--stream", "stdout", "--since", "1h");
   expect(printed).toMatchObject({ exit: 0, err: "" });
-  expect(printed.out).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} faulty stdout [0-9a-f]{8} {2}begin 1\n$/);
+  expect(printed.out).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} faulty stdout [0-9a-f-]{18} {2}begin 1\n$/);
   const [line] = JSON.parse((await types("logs", "--grep", "END 1", "--json")).out);
   expect(line).toMatchObject({ service: "faulty", stream: "stderr", text: "end 1", jobs: [expect.any(String)] });
-  expect((await types("logs", "--job", line.jobs[0].slice(0, 8))).out.split("\n")).toHaveLength(3);
+  expect((await types("logs", "--job", line.jobs[0].slice(0, 18))).out.split("\n")).toHaveLength(3);
   expect((await types("logs", "--platform", "--level", "error")).out).toMatch(/signet error {2}the service's process/);
   expect(await types("logs", "--grep", "nobody said that")).toMatchObject({ exit: 0, out: "" });
 

@@ -154,6 +154,18 @@ describe("signet jobs submit", () => {
   });
 });
 
+describe("signet jobs submit of an input that is nearly right", () => {
+  test.each([
+    ["a key that nobody knows", `identity --input 'input={"data":[1],"shpe":[1]}'`, '"shpe"'],
+    ["data twice", `identity --input 'input={"data":[1],"base64":"AQ=="}'`, "found both or none"],
+    ["a shape that is none", "identity --input 'input[a]=[1]'", "input input: expected its shape as in"],
+    ["text that lost its quotes", "text --input input=words", `as in 'input="some text"'`],
+    ["what is neither JSON nor a file", "identity --input input=[1,2", '"[1,2", which is neither'],
+  ])("names what is wrong with %s", async (_, words, expected) => {
+    expect(await terminal.isRefused(jobs(`submit ${words}`), 2, "USAGE")).toContain(expected);
+  });
+});
+
 describe("signet jobs status", () => {
   test("shows where a job is, for people and for programs", async () => {
     const id = await succeeded("identity --input input=[1,2] --label run=status");
@@ -215,9 +227,12 @@ describe("signet jobs watch of a server that is killed", () => {
     const terms = `--input 'mode="wait"' --input amount=3000`;
     const { out: id } = await terminal.types(`signet jobs submit faulty ${terms} ${there}`);
     const watching = terminal.starts(`signet jobs watch ${id.trim()} --json ${there} >&2`);
+    const drawing = terminal.starts(`script -qec 'signet jobs watch ${id.trim()} ${there}' /dev/null >&2`);
     await watching.says(/"state":"running"/);
+    await drawing.says(/\[#* *\] +\d+ % /);
     killed.kill("SIGKILL");
     await watching.says(/^UNREACHABLE: /m);
+    await drawing.says(/\r\u001b\[2KUNREACHABLE: /);
     const again = useSignetServe(data.root, ["--listen", address]);
     await again.logged("serving");
     await watching.says(/^The server is there again\.$/m);
@@ -255,7 +270,7 @@ describe("signet jobs list", () => {
     expect(out).toMatch(/^ID +SERVICE +STATE +SUBMITTED +CLIENT$/m);
     expect(Math.max(...out.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(100);
     expect(err).toContain("--limit");
-    expect((await types("list --label run=none")).err).toContain("signet jobs submit");
+    expect((await types("list --label run=none")).err).toBe("No job is like that.\n");
     await terminal.isRefused(jobs("list --state done"), 2, "USAGE");
   });
 });

@@ -94,7 +94,7 @@ describe("a job", () => {
       ...[faultyJob("wait", 60_000), faultyJob("ok", 1), faultyJob("ok", 2)],
     );
     await vi.waitFor(async () => expect((await client.status(first!.job_id)).state).toBe("JOB_STATE_RUNNING"));
-    expect((await client.status(third!.job_id)).waits_for).toBe("1 job of faulty that come first");
+    expect((await client.status(third!.job_id)).waits_for).toBe("1 job of faulty that comes first");
     await client.call("CancelJob", { job_id: third!.job_id });
     expect(await client.status(third!.job_id)).toMatchObject({ state: "JOB_STATE_CANCELLED", attempts: 0 });
     await client.call("CancelJob", { job_id: first!.job_id });

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { expectedDuration, parseDuration } from "../../src/cli/index.ts";
+import { durationExamples, parseDuration } from "../../src/cli/index.ts";
 
 /** `500ms`, `30s`, `10m`, `2h` or `7d` → milliseconds. */
 export const durationSchema = z
-  .string(expectedDuration)
-  .refine((text) => parseDuration(text) !== null, expectedDuration)
+  .string(`expected ${durationExamples}`)
+  .refine((text) => parseDuration(text) !== null, `expected ${durationExamples}`)
   .transform((text) => parseDuration(text)!);

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { LogFilterMessage, LogLineMessage } from "../../grpc/index.ts";
 import { type ConnectionFlags, connectionFrom, withConnection } from "../connection.ts";
 import { type DataFormat, printData, say } from "../output.ts";
-import { expectedDuration, parseDuration } from "../parse-duration.ts";
+import { durationExamples, parseDuration } from "../parse-duration.ts";
 
 interface LogsOptions extends DataFormat, ConnectionFlags {
   readonly service?: string;
@@ -20,7 +20,8 @@ const MAX_LINES = 5000;
 const DEFAULT_LAST = 1000;
 const DEFAULT_LAST_FOLLOWED = 10;
 /** Of a job's id; enough to tell jobs of a moment apart. */
-const SHORT_ID = 8;
+/** Ids of jobs begin with the time, so that less of one is often that of others too. */
+const SHORT_ID = 18;
 
 /** `signet logs`: what plugins printed and what the server said. */
 export function logsCommand(): Command {
@@ -53,13 +54,13 @@ export function logsCommand(): Command {
     .addHelpText(
       "after",
       `
-An operator sees the lines of services it has a grant for. A line has the id of
-the job that wrote it where one job ran; where several ran in the process at that
-moment it has the first and how many more, and --json has all.
+An operator sees the lines of services it has a grant for. A line has the
+beginning of its job's id where one job ran; where several ran in the
+process at that moment it has the first and how many more. --json has all.
 
 Examples:
   $ signet logs --service ocr --since 10m
-  $ signet logs --follow --service ocr --job 5f0c2d81
+  $ signet logs --follow --service ocr --job 01a2019e-9643-7000
   $ signet logs --platform --level warn`,
     )
     .action(async (_, self: Command) => logs(self.optsWithGlobals()));
@@ -119,7 +120,7 @@ function shown({ timeMs, source, service, stream, level, pid, jobIds, text }: Lo
   };
 }
 
-/** `2030-12-31 12:00:00.000 ocr stdout 5f0c2d81+1 the text` */
+/** `2030-12-31 12:00:00.000 ocr stdout 01a2019e-9643-7000+1  the text` */
 function formatLine({ timeMs, service, stream, level, jobIds, text }: LogLineMessage): string {
   const time = new Date(timeMs).toISOString().replace("T", " ").slice(0, -1);
   const [first, ...others] = jobIds;
@@ -133,7 +134,7 @@ function parseSince(text: string): Date {
   if (ms !== null) return new Date(Date.now() - ms);
   const time = new Date(text);
   if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(time.getTime())) {
-    throw new InvalidArgumentError(`${expectedDuration}, or a time such as 2030-12-31T12:00:00Z.`);
+    throw new InvalidArgumentError(`Expected ${durationExamples}, or a time such as 2030-12-31T12:00:00Z.`);
   }
   return time;
 }

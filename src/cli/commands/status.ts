@@ -20,6 +20,9 @@ export function statusCommand(): Command {
     .addHelpText(
       "after",
       `
+RUNNING counts calls and jobs, of how many at a time; WAITING only calls; JOBS
+has those that run + those that are queued.
+
 An operator sees the services it has a grant for, an admin all of them. What
 happened last to a service comes at the end, newest last; \`signet logs\` tells
 more. Exit code 0 whatever the state: programs read "ready" in --json.

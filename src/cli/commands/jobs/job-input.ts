@@ -17,13 +17,22 @@ export async function inputFrom(word: InputWord, spec: InputSpec): Promise<Tenso
   const json = parseJson(word.value);
   if (json !== undefined) return tensorOf(json, word, spec);
   const file = fileOf(word);
-  const bytes = await readFile(file).catch((error) => {
-    throw fileError(file, error);
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "ENOENT" && file === word.value ? neither(word, spec) : fileError(file, error);
   });
   if (!file.endsWith(".json")) return rawTensor(bytes, word, spec);
   const content = parseJson(bytes.toString("utf8"));
   if (content === undefined) throw new SignetError("USAGE", `${file}: expected JSON, found something else`);
   return tensorOf(content, word, spec);
+}
+
+/** A word in quotes loses them to the shell, and is then no JSON. */
+function neither({ name, value }: InputWord, { datatype }: InputSpec): SignetError {
+  const quotes = datatype === "BYTES" ? `; text keeps its quotes, as in '${name}="some text"'` : "";
+  return new SignetError(
+    "USAGE",
+    `input ${name}: expected JSON or a file, found ${JSON.stringify(value.slice(0, 64))}, which is neither${quotes}`,
+  );
 }
 
 /** The file that is meant where an input is one. */
@@ -43,9 +52,12 @@ function tensorOf(json: unknown, { name, shape: given }: InputWord, spec: InputS
   const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
   const said = tensorSchema.safeParse(isObject ? json : { data: Array.isArray(json) ? json : [json] });
   if (!said.success || (said.data.data === undefined) === (said.data.base64 === undefined)) {
+    const [issue] = said.error?.issues ?? [];
+    const where = issue === undefined || issue.path.length === 0 ? "" : `${issue.path.join(".")}: `;
+    const found = issue === undefined ? "both or none" : `${where}${issue.message}`;
     throw new SignetError(
       "USAGE",
-      `input ${name}: expected data, or an object with "data" or "base64", found otherwise`,
+      `input ${name}: expected data, or an object with either "data" or "base64", found ${found}`,
     );
   }
   const { datatype = spec.datatype, data, base64 } = said.data;

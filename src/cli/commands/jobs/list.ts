@@ -34,15 +34,28 @@ export function listJobsCommand(): Command {
     .option("--own", "only your own, also as an operator");
   return withConnection(command)
     .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  $ signet jobs list --service faulty --state queued running --limit 20")
+    .addHelpText(
+      "after",
+      `
+An operator of some services sees the jobs of others with --service, one service
+at a time; an operator of every service sees all without it.
+
+Example:
+  $ signet jobs list --service text-recognizer --state queued running --limit 20`,
+    )
     .action(async (_, self: Command) => list(self.optsWithGlobals()));
 }
 
 async function list(options: ListOptions): Promise<void> {
   const { jobs, hasMore } = await withJobsClient(options, (client) => find(client, options));
-  if (jobs.length === 0) say("No jobs; make one with `signet jobs submit`.");
+  if (jobs.length === 0)
+    say(isNarrowed(options) ? "No job is like that." : "No jobs; make one with `signet jobs submit`.");
   printData(jobs, options, (all) => (all.length === 0 ? "" : formatJobs(all)));
   if (hasMore) say(`There are more than ${options.limit}; --limit shows them.`);
+}
+
+function isNarrowed({ service, state, label }: ListOptions): boolean {
+  return service !== undefined || state !== undefined || label !== undefined;
 }
 
 async function find(client: JobsClient, options: ListOptions) {

@@ -1,5 +1,5 @@
 import type { JobInfo } from "../../../grpc/index.ts";
-import { escapeControls } from "../../output.ts";
+import { escapeControls, say } from "../../output.ts";
 import { describeOutlook, describeState, formatPercent } from "./describe-job.ts";
 
 const BAR_COLUMNS = 30;
@@ -19,6 +19,12 @@ export class ProgressBar {
     const columns = process.stderr.columns || 80;
     process.stderr.write(AFRESH + escapeControls(text).slice(0, columns - 1));
     this.#isDrawn = true;
+  }
+
+  /** A line above it; it is drawn again when there is more to show. */
+  say(text: string): void {
+    this.clear();
+    say(text);
   }
 
   clear(): void {

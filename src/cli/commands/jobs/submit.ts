@@ -3,7 +3,7 @@ import { SignetError } from "../../../errors.ts";
 import type { JobInfo, JobSubmission, JobsClient } from "../../../grpc/index.ts";
 import { type ConnectionFlags, connectionFrom, withConnection } from "../../connection.ts";
 import { type DataFormat, printData, say } from "../../output.ts";
-import { expectedDuration, parseDuration } from "../../parse-duration.ts";
+import { durationExamples, parseDuration } from "../../parse-duration.ts";
 import { plural } from "../../plural.ts";
 import { uploadArtifact } from "./artifact-input.ts";
 import { describeState, failureOf } from "./describe-job.ts";
@@ -90,6 +90,11 @@ async function prepare(client: JobsClient, service: string, options: SubmitOptio
     const specOf = ({ name }: InputWord) => {
       const spec = named.find((each) => each.name === name);
       if (spec !== undefined) return spec;
+      const base = named.find((each) => name.startsWith(`${each.name}[`) && name.endsWith("]"))?.name;
+      if (base !== undefined) {
+        const found = name.slice(base.length);
+        throw new SignetError("USAGE", `input ${base}: expected its shape as in [1,3,48,320], found ${found}`);
+      }
       const names = named.map((each) => each.name).join(", ");
       throw new SignetError("USAGE", `${service} has no input ${JSON.stringify(name)}; it has ${names}`);
     };
@@ -120,10 +125,11 @@ function* batchesOf(
 /** Prints each as it has ended. @throws what the first failed with that did not succeed, when all have ended */
 async function waitFor(client: JobsClient, jobs: readonly JobInfo[], options: SubmitOptions): Promise<void> {
   const bar = isWatchedByPerson() && !options.json ? new ProgressBar() : null;
+  const note = (text: string) => (bar === null ? say(text) : bar.say(text));
   const ended: JobInfo[] = [];
   for (const job of jobs) {
     let last = job;
-    for await (const update of followJob(client, job.id, options.timeoutMs)) {
+    for await (const update of followJob(client, job.id, options.timeoutMs, note)) {
       last = update.job;
       const done = Math.floor((ended.length * 1000) / jobs.length);
       bar?.show(
@@ -151,6 +157,6 @@ function collectInput(text: string, before: readonly InputWord[] = []): readonly
 
 function parseTimeout(text: string): number {
   const ms = parseDuration(text);
-  if (ms === null) throw new InvalidArgumentError(`${expectedDuration[0]!.toUpperCase()}${expectedDuration.slice(1)}.`);
+  if (ms === null) throw new InvalidArgumentError(`Expected ${durationExamples}.`);
   return ms;
 }

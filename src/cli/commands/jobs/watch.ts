@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { JobInfo, JobUpdate } from "../../../grpc/index.ts";
 import { type ConnectionFlags, withConnection } from "../../connection.ts";
-import { type DataFormat, printData } from "../../output.ts";
+import { type DataFormat, printData, say } from "../../output.ts";
 import { describeOutlook, describeState, failureOf } from "./describe-job.ts";
 import { followJob } from "./follow-job.ts";
 import { formatProgress, isWatchedByPerson, ProgressBar } from "./progress-bar.ts";
@@ -31,7 +31,7 @@ async function watch(id: string, options: WatchOptions): Promise<void> {
     const teller = options.json ? new JsonTeller() : isWatchedByPerson() ? new BarTeller() : new LineTeller();
     let job: JobInfo | undefined;
     try {
-      for await (const update of followJob(client, id, options.timeoutMs)) {
+      for await (const update of followJob(client, id, options.timeoutMs, (text) => teller.note(text))) {
         ({ job } = update);
         teller.tell(update);
       }
@@ -47,6 +47,8 @@ async function watch(id: string, options: WatchOptions): Promise<void> {
 /** Tells what happens to a job. */
 interface Teller {
   tell(update: JobUpdate): void;
+  /** Tells what happens to the connection. */
+  note(text: string): void;
   /** Nothing more comes. @param job as it was told last; undefined where nothing was */
   end(job: JobInfo | undefined): void;
 }
@@ -54,6 +56,10 @@ interface Teller {
 class JsonTeller implements Teller {
   tell(update: JobUpdate): void {
     process.stdout.write(`${JSON.stringify(update)}\n`);
+  }
+
+  note(text: string): void {
+    say(text);
   }
 
   end(): void {}
@@ -64,6 +70,10 @@ class BarTeller implements Teller {
 
   tell({ job }: JobUpdate): void {
     this.#bar.show(formatProgress(job));
+  }
+
+  note(text: string): void {
+    this.#bar.say(text);
   }
 
   end(job: JobInfo | undefined): void {
@@ -83,6 +93,10 @@ class LineTeller implements Teller {
     const line = event === null ? lineOfProgress(job) : lineOfEvent(job, event);
     if (line !== "" && line !== this.#told) printData(line, {}, (text) => text);
     this.#told = line;
+  }
+
+  note(text: string): void {
+    say(text);
   }
 
   end(): void {}
