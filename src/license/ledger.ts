@@ -203,13 +203,7 @@ export class Ledger {
   charge(licenseId: string, service: string, limits: RunLimits): RunTicket {
     const meter = this.#meters.get(licenseId)?.get(service) ?? this.#createMeter(licenseId, service);
     const now = this.#clock.monotonicMs();
-    if (limits.runs !== null && meter.used >= limits.runs)
-      throw new SignetError("LICENSE_RUNS_EXHAUSTED", `${service}: all ${limits.runs} licensed runs are used`);
-    if (limits.runTimeMs !== null && meter.runTimeMs(now) >= limits.runTimeMs)
-      throw new SignetError(
-        "LICENSE_RUN_TIME_EXHAUSTED",
-        `${service}: all ${limits.runTimeMs} ms of licensed run time are used`,
-      );
+    verifyUse(service, limits, meter.used, meter.runTimeMs(now));
     if (this.#closed) throw new SignetError("SHUTTING_DOWN", "the usage ledger is closed");
     if (this.#writer.fault) this.#settleAll(now);
     if (meter.needsLease) {
@@ -219,6 +213,12 @@ export class Ledger {
     }
     this.#cancelBeat ??= this.#scheduleBeat();
     return meter.charge();
+  }
+
+  /** Whether a run could be charged now. @throws LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED */
+  verifyLeft(licenseId: string, service: string, limits: RunLimits): void {
+    const { runs, runTimeMs } = this.totals(licenseId, service);
+    verifyUse(service, limits, runs, runTimeMs);
   }
 
   /** A run that was charged starts: its time counts from now on. Once. */
@@ -317,6 +317,16 @@ export class Ledger {
     const entries = meters.map((meter) => meter.beat(nowMs)).filter((entry) => entry !== null);
     if (entries.length > 0 || this.#writer.fault) this.#writer.append(entries);
     return meters.map((meter) => meter.beaten()).includes(true);
+  }
+}
+
+function verifyUse(service: string, limits: RunLimits, runs: number, runTimeMs: number): void {
+  if (limits.runs !== null && runs >= limits.runs) {
+    throw new SignetError("LICENSE_RUNS_EXHAUSTED", `${service}: all ${limits.runs} licensed runs are used`);
+  }
+  if (limits.runTimeMs !== null && runTimeMs >= limits.runTimeMs) {
+    const message = `${service}: all ${limits.runTimeMs} ms of licensed run time are used`;
+    throw new SignetError("LICENSE_RUN_TIME_EXHAUSTED", message);
   }
 }
 

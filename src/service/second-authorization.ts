@@ -87,6 +87,15 @@ export class SecondAuthorization {
     return this.#ledger.charge(this.#licenseId, this.#service.conf.name, this.#limits);
   }
 
+  /**
+   * What is known of a charge before there is one: time, and whether runs and run time are left.
+   * @throws CLOCK_SET_BACK, LICENSE_NOT_YET_VALID, LICENSE_EXPIRED, LICENSE_RUNS_EXHAUSTED, LICENSE_RUN_TIME_EXHAUSTED
+   */
+  verifyLeft(): void {
+    this.verifyTime();
+    this.#ledger.verifyLeft(this.#licenseId, this.#service.conf.name, this.#limits);
+  }
+
   /** The run starts: its time counts. */
   start(ticket: RunTicket): void {
     this.#ledger.start(ticket);

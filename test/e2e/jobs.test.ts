@@ -123,9 +123,9 @@ describe("a job", () => {
 
   test("whose time is over fails, whether it waits or runs", async () => {
     const client = useClient();
-    const [running, waiting] = await client.submit(
-      ...[faultyJob("wait", 60_000, { timeout_ms: 1500 }), faultyJob("ok", 1, { timeout_ms: 500 })],
-    );
+    const [running] = await client.submit(faultyJob("wait", 60_000, { timeout_ms: 4000 }));
+    await vi.waitFor(async () => expect((await client.status(running!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+    const [waiting] = await client.submit(faultyJob("ok", 1, { timeout_ms: 200 }));
     for (const job of [running, waiting]) {
       expect(await client.ended(job!.job_id)).toMatchObject({
         state: "JOB_STATE_FAILED",

@@ -140,7 +140,7 @@ export class JobAttempt implements InferenceEnd {
     const header = { requestId: "", tensors, wanted: [] };
     // Copied, because the slot that they lie in is another job's next.
     const data = result.outputs.map((output) => new Uint8Array(output.data));
-    const { runMs } = result;
+    const runMs = Math.round(result.runMs * 1000) / 1000;
     result.release();
     this.#outcome.resolve({ type: "succeeded", pieces: formatTensorFile(header, data), runMs });
   }

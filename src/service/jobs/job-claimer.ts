@@ -87,6 +87,11 @@ export class JobClaimer {
     return undefined;
   }
 
+  /** What runs here of a service. */
+  attemptsOf(service: string): readonly JobAttempt[] {
+    return [...(this.#lines.get(service)?.attempts ?? [])];
+  }
+
   /** Why jobs of the service wait, whatever their place; null where it takes them. */
   obstacleOf(service: string): SignetError | null {
     const line = this.#lines.get(service);
@@ -140,6 +145,12 @@ export class JobClaimer {
     if (this.#isStopped || line.pausedUntilMs > performance.now()) return 0;
     const service = this.#serviceOf(name);
     if (service === undefined || !service.runner.isServing) return 0;
+    try {
+      service.authorization.verifyLeft();
+    } catch (error) {
+      this.#pause(line, SignetError.from(error));
+      return 0;
+    }
     return service.conf.limits.concurrency - line.attempts.size;
   }
 

@@ -55,11 +55,16 @@ export class JobPlatform {
     }
     const artifacts = await openArtifactStore(settings.artifacts, join(directory, "artifacts"));
     const { database } = settings;
-    const store = await openStore(
+    const place =
       database === null
-        ? { kind: "sqlite", file: join(directory, "store.sqlite") }
-        : { kind: "postgres", url: database.reveal() },
-    );
+        ? ({ kind: "sqlite", file: join(directory, "store.sqlite") } as const)
+        : ({ kind: "postgres", url: database.reveal() } as const);
+    const store = await openStore(place).catch((thrown) => {
+      const error = SignetError.from(thrown);
+      throw database === null
+        ? error
+        : new SignetError(error.code, `jobs.database: ${error.message}`, { cause: error });
+    });
     return new JobPlatform(options, store, artifacts);
   }
 

@@ -21,20 +21,48 @@ export const MAX_AHEAD = 10_000;
 export function viewJob(job: StoredJob, ahead: number | null, inference: Inference, claimer: JobClaimer): JobView {
   const { progressPermille, stage } = claimer.attempt(job.id)?.renewal ?? job;
   const service = inference.services.find(({ conf }) => conf.name === job.service);
-  const meanMs = service === undefined ? null : meanRunMs(inference, service);
   const view = { job, progressPermille, stage, remainingMs: null, waitsFor: "" };
-  if (job.state === "running") return { ...view, remainingMs: remainingOf(job, progressPermille, meanMs) };
-  if (job.state !== "queued") return view;
-  const waitsFor = describeWait(job, ahead, service, claimer);
-  if (ahead === null || meanMs === null || service === undefined) return { ...view, waitsFor };
-  const rounds = Math.ceil((ahead + 1) / service.conf.limits.concurrency);
-  return { ...view, waitsFor, remainingMs: Math.round(rounds * meanMs) };
+  switch (job.state) {
+    case "running":
+      return { ...view, remainingMs: service === undefined ? null : remainingOfRun(job, view, inference, service) };
+    case "queued": {
+      const remainingMs =
+        service === undefined || ahead === null ? null : remainingOfWait(ahead, inference, service, claimer);
+      return { ...view, remainingMs, waitsFor: describeWait(job, ahead, service, claimer) };
+    }
+    case "succeeded":
+      return { ...view, progressPermille: 1000 };
+    default:
+      return view;
+  }
 }
 
-function remainingOf({ startedMs }: StoredJob, permille: number, meanMs: number | null): number | null {
+/** By its own progress, or else by how long others took; null where it takes longer than they did. */
+function remainingOfRun(
+  { startedMs }: StoredJob,
+  { progressPermille }: Pick<JobView, "progressPermille">,
+  inference: Inference,
+  service: Service,
+): number | null {
   const elapsedMs = Math.max(0, Date.now() - (startedMs ?? Date.now()));
-  if (permille > 0) return Math.round((elapsedMs * (1000 - permille)) / permille);
-  return meanMs === null ? null : Math.max(0, Math.round(meanMs - elapsedMs));
+  if (progressPermille > 0) return Math.round((elapsedMs * (1000 - progressPermille)) / progressPermille);
+  const meanMs = meanRunMs(inference, service);
+  return meanMs === null || meanMs < elapsedMs ? null : Math.round(meanMs - elapsedMs);
+}
+
+/** Until the first of those that run has ended, and then as long as those ahead and itself take; null where nobody can tell. */
+function remainingOfWait(ahead: number, inference: Inference, service: Service, claimer: JobClaimer): number | null {
+  const { conf, runner } = service;
+  const meanMs = meanRunMs(inference, service);
+  if (meanMs === null || runner.state !== "ready" || claimer.obstacleOf(conf.name) !== null) return null;
+  const { concurrency } = conf.limits;
+  const running = claimer
+    .attemptsOf(conf.name)
+    .map(({ claim, renewal }) => remainingOfRun(claim.job, renewal, inference, service));
+  const known = running.filter((ms) => ms !== null);
+  if (known.length < running.length) return null;
+  const first = running.length < concurrency ? 0 : Math.min(...known);
+  return Math.round(first + Math.ceil((ahead + 1) / concurrency) * meanMs);
 }
 
 function meanRunMs(inference: Inference, service: Service): number | null {
@@ -51,7 +79,7 @@ function describeWait(
   if (service === undefined) return `${name}, which the license does not name any more`;
   const { runner } = service;
   const obstacle = claimer.obstacleOf(name);
-  if (obstacle !== null) return `${name} to take jobs again: ${obstacle.message}`;
+  if (obstacle !== null && runner.isServing) return `${name} to take jobs again: ${obstacle.message}`;
   switch (runner.state) {
     case "waiting":
       return `room for ${name}, which is ${runner.waitingFor}`;
