@@ -26,6 +26,9 @@ const PREFIX_BYTES = 5;
 /** Of HTTP/2: the client does not want the answer any more. */
 const CANCEL = 8;
 
+/** Who has sent nothing for so long, ms, waits for the end of the answer. */
+const QUIET_MS = 200;
+
 /**
  * One gRPC-Web call as grpc-js knows a stream of HTTP/2: the part of ServerHttp2Stream that grpc-js uses, under the same
  * names, over a request and a response of HTTP/1.1. Messages are framed alike on both wires, so they pass as they are;
@@ -99,9 +102,26 @@ export class WebStream extends EventEmitter {
     const { request, response } = this.#options;
     this.write(trailersFrame(own(trailers)));
     this.#hasAnswered = true;
-    response.end();
     // What else the client sends is read and forgotten, so that it gets to read its answer.
     request.resume();
+    if (request.complete || response.shouldKeepAlive) response.end();
+    else this.#endWhenQuiet();
+  }
+
+  /**
+   * A client that asked for its connection to be closed may still be sending: closed in the middle of that, the
+   * connection would take the answer along.
+   */
+  #endWhenQuiet(): void {
+    const { request, response } = this.#options;
+    const timer = setTimeout(() => response.end(), QUIET_MS);
+    request.on("data", () => timer.refresh());
+    for (const over of ["end", "close"]) {
+      request.once(over, () => {
+        clearTimeout(timer);
+        response.end();
+      });
+    }
   }
 
   pause(): this {
