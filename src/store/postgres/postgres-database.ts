@@ -67,6 +67,8 @@ export async function openPostgresDatabase(url: string): Promise<Database> {
     dialect: postgresDialect,
     transaction: (verb) => permits.hold(() => retried(() => inTransaction(pool, sqlOf, verb))),
     read: (verb) => permits.hold(() => retried(() => verb(sqlOf(pool)))),
+    // Its autovacuum sees to that.
+    shrink: async () => false,
     close: () => pool.end(),
   };
 }

@@ -11,6 +11,8 @@ export interface Database {
   transaction<T>(verb: (sql: Sql) => Promise<T>): Promise<T>;
   /** Runs a verb that changes nothing, and whose statements need not see the same moment. */
   read<T>(verb: (sql: Sql) => Promise<T>): Promise<T>;
+  /** Gives back to the disk some of what is empty. @returns whether there is more of it */
+  shrink(): Promise<boolean>;
   /** Once, when no verb is under way. */
   close(): Promise<void>;
 }

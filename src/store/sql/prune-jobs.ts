@@ -11,8 +11,10 @@ export async function pruneJobs(database: Database, retention: Retention): Promi
   while (true) {
     const part = await database.transaction((sql) => forgetSome(sql, retention));
     for (const sha256 of part.released) released.add(sha256);
-    if (part.jobs === 0) return [...released];
+    if (part.jobs === 0) break;
   }
+  while (await database.shrink());
+  return [...released];
 }
 
 /** @returns how many jobs, and what no job is left for */

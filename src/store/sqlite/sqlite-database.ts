@@ -11,6 +11,11 @@ const BUSY_TIMEOUT_MS = 5_000;
 /** Verbs that share one wait for the disk. More would keep the first of them waiting for the last. */
 const VERBS_TOGETHER = 64;
 
+/** Empty pages that are kept for what comes next, 16 MiB. */
+const KEPT_FREE_PAGES = 4096;
+/** Pages that are given back before other verbs have their turn. */
+const PAGES_TOGETHER = 1024;
+
 interface WaitingVerb {
   run(sql: Sql): Promise<void>;
   succeed(): void;
@@ -56,6 +61,15 @@ export function openSqliteDatabase(file: string): Database {
     transaction,
     // In the same order as what changes something: whoever has just changed something sees it.
     read: transaction,
+    shrink: () =>
+      transaction(async ({ rows }) => {
+        const freePages = async () => (await rows("pragma freelist_count"))[0]!.freelist_count as number;
+        const before = await freePages();
+        if (before < KEPT_FREE_PAGES) return false;
+        await rows(`pragma incremental_vacuum(${PAGES_TOGETHER})`);
+        const after = await freePages();
+        return after >= KEPT_FREE_PAGES && after < before;
+      }),
     close: async () => database.close(),
   };
 }
@@ -93,6 +107,8 @@ function open(file: string): DatabaseSync {
   try {
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
     try {
+      // Of a new file only. Without it the file would never shrink, and jobs that were forgotten make no room.
+      database.exec("pragma auto_vacuum = incremental");
       database.exec("pragma journal_mode = wal");
       // Each commit waits for the disk: what was accepted survives the loss of power, not only that of the process.
       database.exec("pragma synchronous = full");

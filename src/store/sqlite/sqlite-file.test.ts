@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { newJob, newJobs, useStore } from "../store.fixture.ts";
-import { useFile } from "./sqlite.fixture.ts";
+import { query, useFile } from "./sqlite.fixture.ts";
 
 test("the files of the store are for their owner alone, and so is a directory that is made for them", async () => {
   const { file } = await useFile();
@@ -41,6 +41,19 @@ test("a file that cannot be made is unavailable", async () => {
   });
   mkdirSync(`${file}.d`);
   await expect(useStore({ kind: "sqlite", file: `${file}.d` })).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+});
+
+test("jobs that are forgotten give their room back to the disk", async () => {
+  const { file, place } = await useFile();
+  const store = await useStore(place);
+  const inputs = { inline: randomBytes(60_000) };
+  const jobs = await store.submit(newJobs(600, { inputs }), 1000);
+  for (const { id } of jobs) await store.cancel(id);
+  const pages = () => Number(query(file, "pragma page_count")[0]!.page_count);
+  const before = pages();
+  await store.prune({ maxAgeMs: Number.MAX_SAFE_INTEGER, maxBytes: 0 });
+  expect(await store.load()).toEqual([]);
+  expect(pages()).toBeLessThan(before * 0.6);
 });
 
 test("of verbs that share a transaction, each is done or not by itself", async () => {
