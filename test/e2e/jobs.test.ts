@@ -5,7 +5,7 @@ import { startServer } from "../../src/server.ts";
 import { addToken, type Role } from "../../src/service/index.ts";
 import { createLog } from "../../src/telemetry/index.ts";
 import { failureOf } from "../helpers/bare-client.ts";
-import { type JobClient, useJobClient } from "../helpers/job-client.ts";
+import { type JobChange, type JobClient, useJobClient } from "../helpers/job-client.ts";
 import { faultyService, identityService, startLicensedServer, useServer } from "../helpers/licensed-host.ts";
 import { faultyRequest } from "../helpers/runner.ts";
 import { transportUnderTest } from "../helpers/transport.ts";
@@ -22,6 +22,9 @@ const faultyJob = (mode: string, amount = 1, terms: object = {}) => ({
   request: faultyRequest(mode, amount),
   ...terms,
 });
+
+/** For a service that starts again first, on a busy machine. */
+const patience = { timeout: 20_000 };
 
 let host: Awaited<ReturnType<typeof startLicensedServer>>;
 
@@ -93,7 +96,10 @@ describe("a job", () => {
     const [first, second, third] = await client.submit(
       ...[faultyJob("wait", 60_000), faultyJob("ok", 1), faultyJob("ok", 2)],
     );
-    await vi.waitFor(async () => expect((await client.status(first!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+    await vi.waitFor(
+      async () => expect((await client.status(first!.job_id)).state).toBe("JOB_STATE_RUNNING"),
+      patience,
+    );
     expect((await client.status(third!.job_id)).waits_for).toBe("1 job of faulty that comes first");
     await client.call("CancelJob", { job_id: third!.job_id });
     expect(await client.status(third!.job_id)).toMatchObject({ state: "JOB_STATE_CANCELLED", attempts: 0 });
@@ -123,8 +129,11 @@ describe("a job", () => {
 
   test("whose time is over fails, whether it waits or runs", async () => {
     const client = useClient();
-    const [running] = await client.submit(faultyJob("wait", 60_000, { timeout_ms: 4000 }));
-    await vi.waitFor(async () => expect((await client.status(running!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+    const [running] = await client.submit(faultyJob("wait", 60_000, { timeout_ms: 8000 }));
+    await vi.waitFor(
+      async () => expect((await client.status(running!.job_id)).state).toBe("JOB_STATE_RUNNING"),
+      patience,
+    );
     const [waiting] = await client.submit(faultyJob("ok", 1, { timeout_ms: 200 }));
     for (const job of [running, waiting]) {
       expect(await client.ended(job!.job_id)).toMatchObject({
@@ -300,7 +309,13 @@ test("a job waits while its service is unloaded, and runs when it is loaded agai
   const { runner } = host.server.services.find(({ conf }) => conf.name === "identity")!;
   await runner.unload(0);
   const [job] = await client.submit(identityJob(Buffer.of(1)));
-  expect((await client.status(job!.job_id)).waits_for).toBe("identity to be loaded; an operator unloaded it");
+  const reason = "identity to be loaded; an operator unloaded it";
+  expect((await client.status(job!.job_id)).waits_for).toBe(reason);
+  for await (const { status, event } of client.stream<JobChange>("WatchJob", { job_id: job!.job_id })) {
+    if (event !== null || status.seq === 0) continue;
+    expect(status.waits_for).toBe(reason);
+    break;
+  }
   await runner.load();
   expect(await client.ended(job!.job_id)).toMatchObject({ state: "JOB_STATE_SUCCEEDED", attempts: 1 });
 });
@@ -319,7 +334,10 @@ test("a job outlives an orderly stop, and runs after the next start", async () =
   const first = await useServer([{ ...faultyService, limits: { concurrency: 1 } }], { drainMs: 100 });
   const client = useJobClient(first.server.address, first.token);
   const jobs = await client.submit(faultyJob("wait", 4000), faultyJob("ok", 2));
-  await vi.waitFor(async () => expect((await client.status(jobs[0]!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+  await vi.waitFor(
+    async () => expect((await client.status(jobs[0]!.job_id)).state).toBe("JOB_STATE_RUNNING"),
+    patience,
+  );
   await first.server.stop();
   const second = await startServer({
     data: first.data,
@@ -342,7 +360,7 @@ test("jobs wait while their license refuses them, and go on under the next", asy
     const { state, waits_for, attempts } = await client.status(jobs[2]!.job_id);
     expect([state, attempts]).toEqual(["JOB_STATE_QUEUED", 0]);
     expect(waits_for).toContain("all 2 licensed runs are used");
-  });
+  }, patience);
   await used.renew([{ ...limited, limits: { runs: 10, concurrency: 1 } }]);
   await used.server.checkLicense();
   expect((await client.ended(jobs[2]!.job_id)).state).toBe("JOB_STATE_SUCCEEDED");

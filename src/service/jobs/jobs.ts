@@ -175,6 +175,7 @@ export class Jobs {
       let seq = afterSeq;
       let askedMs = Number.NEGATIVE_INFINITY;
       yield { view: told, event: null };
+      told = this.#view(told.job, null); // as it is compared from now on
       while (!signal.aborted) {
         wake = Promise.withResolvers<void>();
         let { job } = told;
@@ -189,13 +190,14 @@ export class Jobs {
           for (const event of events) {
             seq = event.seq;
             yield { view: this.#view(job, null), event };
+            told = { ...told, waitsFor: "" }; // what it waits for after that is told
           }
           // More happened meanwhile. Not at once, since the store's rows may be wrong and an event never come.
           if (seq < job.seq) isStale = true;
           else if (isFinal(job.state)) return;
         }
         const view = this.#view(job, null);
-        if (view.progressPermille !== told.progressPermille || view.stage !== told.stage) yield { view, event: null };
+        if (isNews(view, told)) yield { view, event: null };
         told = view;
         if (hub.isClosed) throw new SignetError("SHUTTING_DOWN", `job ${jobId} is ${job.state}`);
         const timer = setTimeout(wake.resolve, LOOK_MS);
@@ -333,6 +335,12 @@ function mayOperate(identity: Identity, service: string | undefined): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether there is more to tell of a job that nothing happened to. */
+function isNews(view: JobView, told: JobView): boolean {
+  const isFarther = view.progressPermille !== told.progressPermille || view.stage !== told.stage;
+  return isFarther || view.waitsFor !== told.waitsFor;
 }
 
 function bytesOf({ inputs }: JobRequest): number {

@@ -102,11 +102,12 @@ class LineTeller implements Teller {
   end(): void {}
 }
 
-/** `running 43 %  stage 1, about 12 s left`; a change of its state has a line of its own. */
+/**
+ * `running 43 %  stage 1, about 12 s left`, or what it waits for; a change of its state has a line of its own.
+ */
 function lineOfProgress(job: JobInfo): string {
-  return job.state === "running" && job.progressPermille > 0
-    ? [describeState(job), describeOutlook(job)].filter((part) => part !== "").join("  ")
-    : "";
+  const isTold = job.state === "running" ? job.progressPermille > 0 : job.state === "queued" && job.waitsFor !== "";
+  return isTold ? [describeState(job), describeOutlook(job)].filter((part) => part !== "").join("  ") : "";
 }
 
 /** `2026-11-22T04:30:12.345Z  claimed  attempt 1 on cpu`. */
