@@ -35,7 +35,9 @@ describe("attacks through jobs", () => {
       const host = await useServer([{ ...faultyService, limits: { concurrency: 1 } }], { jobs: { leaseMs: 3000 } });
       const victim = await useCaller(host, "victim");
       const [job] = await victim.submit(longJob());
-      await vi.waitFor(async () => expect((await victim.status(job!.job_id)).state).toBe("JOB_STATE_RUNNING"));
+      await vi.waitFor(async () => expect((await victim.status(job!.job_id)).state).toBe("JOB_STATE_RUNNING"), {
+        timeout: 20_000,
+      });
 
       const attacker = await useCaller(host, "attacker");
       const labels = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`label-${index}`, "x"]));
