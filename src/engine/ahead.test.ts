@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { nativeLibrary } from "../../test/helpers/native.ts";
+import { stopThreads } from "../../test/helpers/processes.ts";
 import { faultyJob, faultyResult, identityJob, useService } from "../../test/helpers/runner.ts";
 import type { Charge, Job, JobResult, ServiceRunner } from "./index.ts";
 
@@ -87,7 +88,7 @@ describe("jobs that lie ahead of their turn", () => {
 
   test("are not run by the next process where their caller left before theirs began them", async () => {
     const runner = await useQuickService();
-    process.kill(runner.pid!, "SIGSTOP");
+    await stopThreads(runner.pid!);
     const account = new Account();
     const leaving = new AbortController();
     const left = runner.submit(faultyJob("ok", 1, { begin: account.begin }), leaving.signal);

@@ -24,3 +24,14 @@ export function childrenOf(pid: number): number[] {
 export function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
+
+/** Stops a process, and waits until each of its threads stands still: one that runs may go on for a moment. */
+export async function stopThreads(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  const states = () =>
+    readdirSync(`/proc/${pid}/task`).map((task) => {
+      const status = readFileSync(`/proc/${pid}/task/${task}/status`, "utf8");
+      return /^State:\s+(\w)/m.exec(status)?.[1];
+    });
+  while (states().some((state) => state !== "T")) await new Promise((resolve) => setTimeout(resolve, 1));
+}
